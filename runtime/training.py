@@ -1,0 +1,158 @@
+"""One call from a spec, a model and data to a trained adapter in a folder."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import DatasetDict
+from transformers import PreTrainedModel, set_seed
+
+from specdsl.runtime.adapter import Adapter
+from specdsl.runtime.attach import attach
+from specdsl.runtime.data import evaluation_part
+from specdsl.runtime.metrics import baseline, more_is_better
+from specdsl.runtime.preparation import Prepared, prepare
+from specdsl.runtime.run_record import RunRecord, checkpoint_folder, find_checkpoint
+from specdsl.runtime.settings import TrainSettings
+from specdsl.runtime.task_file import TaskFile, digest
+from specdsl.runtime.task_model import TaskModel
+from specdsl.runtime.tasks import Task
+from specdsl.runtime.trainer import AdapterTrainer, Progress
+from specdsl.runtime.trainer_arguments import check_device
+from specdsl.spec import Spec, parse
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training run.
+
+    Attributes:
+        base: the model with the adapter in it, its tokenizer and its task.
+        adapter: attached to that model.
+        folder: the saved adapter, with its head, `task.json` and the tokenizer.
+        before: the task's metrics on the held-out rows before training, the head being new.
+        after: the same after training.
+        baseline: what is reached on them without reading the text.
+        examples: how many were trained on, and how many evaluated on.
+        seconds: of training alone.
+        history: what was logged, penalties under their text.
+    """
+
+    base: TaskModel
+    adapter: Adapter
+    folder: Path
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    baseline: Mapping[str, float]
+    examples: tuple[int, int]
+    seconds: float
+    history: Sequence[Mapping[str, float]]
+
+    @property
+    def task(self) -> Task:
+        return self.base.task
+
+    @property
+    def model(self) -> PreTrainedModel:
+        return self.base.model
+
+
+def fine_tune(
+    spec: str | Spec,
+    model_text: str,
+    data_text: str,
+    settings: TrainSettings | None = None,
+    *,
+    hyperparameters: Mapping[str, Any] | None = None,
+    on: Sequence[str] | None = None,
+    train: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> TrainResult:
+    """Train a spec on text and save the adapter in `settings.output`.
+
+    Args:
+        spec: a file, a library name, or the text of a spec.
+        model_text: a folder, a hub id or a well-known name.
+        data_text: as for `load_data`; the columns decide the task.
+        settings: how to train.
+        hyperparameters: values for those of the spec, such as `{"r": 16}`.
+        on: items to adapt, in place of the spec's own.
+        train: items to train whole, besides a head that the model does not hold yet.
+        progress: told of every step.
+
+    Raises:
+        SpecError: its kind says whether spec, settings, data, model or a file is wrong.
+    """
+    settings = settings or TrainSettings()
+    check_device(settings)
+    parsed = parse(spec) if isinstance(spec, str) else spec
+    prepared = prepare(data_text, settings)
+    given = {"hyperparameters": dict(hyperparameters or {}), "on": on, "train": train}
+    run, checkpoint = _begin(settings, prepared, spec=parsed, model=model_text, **given)
+
+    # The seed comes before the model, whose new head draws from it.
+    set_seed(settings.seed)
+    base = TaskModel.load(model_text, prepared.task, max_length=settings.max_length, bf16=settings.bf16)
+    rows = DatasetDict({part: base.encode(rows) for part, rows in prepared.parts.items()})
+    held_out = evaluation_part(rows)
+    whole = base.trained_whole(train)
+    adapter = attach(base.model, parsed, on=on, train=whole, seed=settings.seed, **given["hyperparameters"])
+    if settings.gradient_checkpointing:
+        base.recompute_activations()
+    trainer = AdapterTrainer(
+        base,
+        adapter,
+        settings,
+        checkpoints=checkpoint_folder(Path(settings.output)),
+        train=rows["train"],
+        selection=rows.get("validation", held_out),
+        progress=progress,
+    )
+    run.write(checkpoint_folder(Path(settings.output)))
+    before = trainer.measure(held_out)
+    start = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = time.perf_counter() - start
+    after = trainer.measure(held_out)
+    _save(trainer.adapter, base, prepared, settings)
+    return TrainResult(
+        base=base,
+        adapter=trainer.adapter,
+        folder=Path(settings.output),
+        before=before,
+        after=after,
+        baseline=baseline(base.task, rows["train"], held_out),
+        examples=(len(rows["train"]), len(held_out)),
+        seconds=seconds,
+        history=trainer.state.log_history,
+    )
+
+
+def _begin(settings: TrainSettings, prepared: Prepared, **given: object) -> tuple[RunRecord, Path | None]:
+    """The record of this run and the checkpoint to go on from: what can fail before a model is loaded."""
+    if settings.best:
+        more_is_better(prepared.task, settings.best)
+    data = digest(prepared.parts["train"], prepared.task.columns)
+    run = RunRecord.of(settings, data=data, **given)
+    return run, find_checkpoint(Path(settings.output), run, resume=settings.resume)
+
+
+def _save(adapter: Adapter, base: TaskModel, prepared: Prepared, settings: TrainSettings) -> None:
+    """Write the folder that `evaluate` reads; the checkpoints have then done their work."""
+    output = Path(settings.output)
+    adapter.save(output)
+    base.tokenizer.save_pretrained(output)
+    TaskFile(
+        model=base.name,
+        task=base.task,
+        max_length=base.max_length,
+        bf16=settings.bf16,
+        divided=prepared.divided,
+    ).write(output)
+    if not settings.keep_checkpoints:
+        shutil.rmtree(checkpoint_folder(output))

@@ -1,0 +1,72 @@
+"""How shapes meet in sums and products: nothing broadcasts that could be a slip."""
+
+from __future__ import annotations
+
+from specdsl import tree
+from specdsl.elaborate.solver import ShapeSolver, shape_text
+from specdsl.errors import SpecShapeError
+from specdsl.operators.registry import Shape
+from specdsl.sizes import Size
+
+TOKENS = Size.symbol("tokens")
+
+
+def elementwise_shape(
+    solver: ShapeSolver, sign: str, left: Shape, right: Shape, left_syntax: tree.Expr, right_syntax: tree.Expr
+) -> Shape:
+    """The shape of `left sign right` for `+ - .* ./`.
+
+    A number meets everything. A vector scales the columns of a matrix; it is added only to the rows of tokens, since
+    a vector added to every row of a weight is nearly always a slip.
+
+    Raises:
+        SpecShapeError: the sizes differ, or a vector would be added to the rows of a weight.
+    """
+    if not left or not right:
+        return left or right
+    names = left_syntax.span.text, right_syntax.span.text
+    shown = f"`{names[0]} {sign} {names[1]}`"
+    if len(left) < len(right) and (sign in ("+", ".*")):
+        return elementwise_shape(solver, sign, right, left, right_syntax, left_syntax)
+    if len(left) < len(right):
+        raise SpecShapeError(
+            f"{shown} divides {shape_text(solver.shape(left))} by {shape_text(solver.shape(right))}", solver.span
+        )
+    if len(right) < len(left) and sign == "+" and solver.resolved(left[0]) != TOKENS:
+        raise SpecShapeError(
+            f"`{names[1]}` is a vector and `{names[0]}` is {shape_text(solver.shape(left))}: `+` does not add a "
+            "vector to every row of a matrix", solver.span,
+            "`.*` scales columns; `diag(v)` or `outer(u, v)` make a matrix",
+        )  # fmt: skip
+    offset = len(left) - len(right)
+    for one, other in zip(left[offset:], right, strict=True):
+        solver.same(one, other, _difference(solver, shown, left, right, names))
+    return left
+
+
+def matmul_shape(
+    solver: ShapeSolver, left: Shape, right: Shape, left_syntax: tree.Expr, right_syntax: tree.Expr
+) -> Shape:
+    """The shape of `left @ right`; a vector on the left is a row, on the right an error."""
+    names = left_syntax.span.text, right_syntax.span.text
+    if not left or not right:
+        raise SpecShapeError("`@` joins matrices; one side is a number", solver.span, "`*` scales")
+    if len(right) == 1:
+        hint = "`M .* v` scales columns, `M@diag(v)` too; `sum(u .* v)` is the product of two vectors"
+        raise SpecShapeError(
+            f"`{names[1]}` is a vector and acts as a row, so it cannot stand to the right of `@`", solver.span, hint
+        )
+    solver.mark_inner(left[-1])
+    solver.mark_inner(right[-2])
+    solver.same(left[-1], right[-2], _difference(solver, f"`{names[0]}@{names[1]}`", left, right, names))
+    if len(left) == 1:
+        return (*right[:-2], right[-1])
+    leading = left[:-2] if len(left) >= len(right) else right[:-2]
+    return (*leading, left[-2], right[-1])
+
+
+def _difference(solver: ShapeSolver, shown: str, left: Shape, right: Shape, names: tuple[str, str]) -> str:
+    return (
+        f"{shown}: `{names[0]}` is {shape_text(solver.shape(left))} and `{names[1]}` is "
+        f"{shape_text(solver.shape(right))}"
+    )

@@ -1,0 +1,247 @@
+"""The first pass: clauses sorted by what they say, names declared, impossible left-hand sides refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from specdsl import tree
+from specdsl.errors import SpecError, SpecNameError, SpecNotBuiltError, SpecSyntaxError, did_you_mean
+from specdsl.operators.registry import find_operator
+from specdsl.sizes import SIZE_FUNCTIONS
+from specdsl.source import Span
+
+TARGETS = ("W", "b", "x", "y")
+RESERVED = frozenset({"W", "b", "x", "y", "n", "m", "tokens", "layer", "role", "eye", "layers", "init"})
+UNDECLARED = re.compile(r"[A-Za-z][0-9]*")
+"""The names a factor may have without being declared: one letter, then digits."""
+
+_ATTRIBUTES = ("orthonormal", "lr", "decay", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """`name = E`, `U, S, V = svd(W)` (`position` picks the value) or `f(Z) = E` (`parameters`)."""
+
+    name: str
+    value: tree.Expr
+    span: Span
+    parameters: tuple[str, ...] | None = None
+    position: int | None = None
+    together: tuple[str, ...] = ()
+
+
+@dataclass
+class Clauses:
+    """The clauses of a spec by kind. Errors found on the way are gathered, not raised."""
+
+    headers: dict[str, tree.Header] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    factors: dict[str, tuple[tree.FactorLine, Span]] = field(default_factory=dict)
+    targets: dict[str, tuple[tree.Expr, Span]] = field(default_factory=dict)
+    bare: list[tree.Expr] = field(default_factory=list)
+    penalties: list[tree.Expr] = field(default_factory=list)
+    on: tree.On | None = None
+    train: list[tree.Item] = field(default_factory=list)
+    errors: list[SpecError] = field(default_factory=list)
+
+    @staticmethod
+    def of(spec: tree.SpecTree) -> Clauses:
+        clauses = Clauses()
+        for clause in spec.clauses:
+            try:
+                clauses._add(clause)
+            except SpecError as error:
+                clauses.errors.append(error)
+        clauses._choose_target(spec)
+        return clauses
+
+    def names(self) -> Iterator[str]:
+        """Every name the spec introduces."""
+        yield from self.definitions
+        yield from self.factors
+
+    def _add(self, clause: tree.Clause) -> None:
+        match clause:
+            case tree.Header():
+                self._add_header(clause)
+            case tree.On():
+                if self.on is not None:
+                    raise SpecSyntaxError("a spec has one `on`", clause.span, "join the items with commas")
+                self.on = clause
+            case tree.Train():
+                self.train += clause.items
+            case tree.Penalty(value=value):
+                self.penalties.append(value)
+            case tree.Bare(values=values):
+                self._add_bare(values)
+            case tree.Equation():
+                self._add_equation(clause)
+            case tree.FactorLine():
+                self._add_factors(clause)
+            case tree.At():
+                raise SpecNotBuiltError(
+                    "events (`at ...:`) are not built yet", clause.span, "the rest of the spec works without it"
+                )
+            case tree.OnClause():
+                raise SpecNotBuiltError(
+                    "a clause limited to some modules (`on ...: clause`) is not built yet",
+                    clause.span,
+                    "use a spec for each placement",
+                )
+
+    def _add_header(self, clause: tree.Header) -> None:
+        if clause.key in self.headers and clause.key != "note":
+            raise SpecSyntaxError(f"`{clause.key}:` is given twice", clause.span)
+        if clause.key == "starts" and clause.text != "elsewhere":
+            raise SpecSyntaxError(f"`starts: {clause.text}` is unknown", clause.span, "write `starts: elsewhere`")
+        if clause.key == "note" and "note" in self.headers:
+            joined = f"{self.headers['note'].text} {clause.text}"
+            clause = tree.Header(self.headers["note"].span, "note", joined)
+        self.headers[clause.key] = clause
+
+    def _add_bare(self, values: tuple[tree.Expr, ...]) -> None:
+        if len(values) > 1:
+            raise SpecSyntaxError(
+                "several expressions stand here without a meaning",
+                values[0].span.to(values[-1].span),
+                "a factor needs a shape or a start: `A, B : n x r` or `A, B ~ zeros`",
+            )
+        self.bare.append(values[0])
+
+    def _add_equation(self, clause: tree.Equation) -> None:
+        left, right = clause.left, clause.right
+        if len(left) > 1 and all(isinstance(part, tree.Name) for part in left) and len(right) == 1:
+            names = tuple(part.name for part in left if isinstance(part, tree.Name))
+            for position, part in enumerate(left):
+                assert isinstance(part, tree.Name)
+                if part.name != "_":
+                    self._define(Definition(part.name, right[0], part.span, None, position, names))
+            return
+        if len(left) != len(right):
+            raise SpecSyntaxError(
+                f"{len(left)} names on the left and {len(right)} values on the right", clause.span
+            )
+        for part, value in zip(left, right, strict=True):
+            self._equate(part, value, clause.span)
+
+    def _equate(self, left: tree.Expr, value: tree.Expr, span: Span) -> None:
+        match left:
+            case tree.Primed(name=name):
+                if name not in TARGETS:
+                    raise SpecNameError(
+                        f"`{name}'` is no value of a module", left.span, "the targets are W', b', x' and y'"
+                    )
+                if name in self.targets:
+                    raise SpecNameError(f"`{name}'` is assigned twice", left.span)
+                self.targets[name] = (value, span)
+            case tree.Name(name=name) if name in TARGETS:
+                raise SpecNameError(
+                    f"`{name}` is the module's own and cannot be assigned", left.span,
+                    f"write `{name}' = ...` for its adapted value",
+                )  # fmt: skip
+            case tree.Name(name=name):
+                self._define(Definition(name, value, left.span))
+            case tree.Call(function=name, arguments=arguments, keywords=()):
+                self._define_function(left, name, arguments, value)
+            case tree.Subscript(body=tree.Primed()):
+                raise SpecNotBuiltError(
+                    "replacing rows (`W'[I, :] = ...`) is not built yet", left.span,
+                    "write the whole W', for example `W' = W + scatter(...)`",
+                )  # fmt: skip
+            case tree.Block():
+                raise SpecNotBuiltError(
+                    "the homogeneous form (`[W'; b'] = ...`) is not built yet", left.span,
+                    "give W' and b' an equation each",
+                )  # fmt: skip
+            case _:
+                raise SpecSyntaxError(
+                    f"`{left.span.text}` cannot be assigned", left.span, "a name, W', b', x' or y' stands before `=`"
+                )
+
+    def _define_function(
+        self, left: tree.Call, name: str, arguments: tuple[tree.Expr, ...], value: tree.Expr
+    ) -> None:
+        parameters = [argument.name for argument in arguments if isinstance(argument, tree.Name)]
+        if len(parameters) != len(arguments) or not arguments:
+            raise SpecSyntaxError(
+                f"the parameters of `{name}` have to be plain names", left.span, f"as in `{name}(Z) = ...`"
+            )
+        if len(set(parameters)) != len(parameters):
+            raise SpecNameError(f"`{name}` has the same parameter twice", left.span)
+        if find_operator(name) or name in SIZE_FUNCTIONS:
+            raise SpecNameError(f"`{name}` is an operator and cannot be defined anew", left.span)
+        self._define(Definition(name, value, left.span, tuple(parameters)))
+
+    def _define(self, definition: Definition) -> None:
+        self._introduce(definition.name, definition.span)
+        self.definitions[definition.name] = definition
+
+    def _introduce(self, name: str, span: Span) -> None:
+        if name in RESERVED:
+            raise SpecNameError(f"`{name}` has a fixed meaning and cannot be defined", span, "choose another name")
+        if name in self.definitions or name in self.factors:
+            raise SpecNameError(f"`{name}` is introduced twice", span)
+
+    def _add_factors(self, line: tree.FactorLine) -> None:
+        for name in line.names:
+            if isinstance(name, tree.Name) and name.name == "W" and line.shape is not None and not line.kinds:
+                raise SpecNotBuiltError(
+                    "a tensor view of W (`W : ...`) is not built yet", line.span,
+                    "W is n x m; for a convolution n = c*kh*kw",
+                )  # fmt: skip
+            if not isinstance(name, tree.Name):
+                what = f"`{name.span.text}` is not a factor's name"
+                hint = "write `W' = ...` to assign the target" if isinstance(name, tree.Primed) else None
+                raise SpecSyntaxError(what, name.span, hint)
+        self._refuse_unbuilt(line)
+        self._check_attributes(line)
+        for name in line.names:
+            assert isinstance(name, tree.Name)
+            self._introduce(name.name, name.span)
+            self.factors[name.name] = (line, name.span)
+
+    def _refuse_unbuilt(self, line: tree.FactorLine) -> None:
+        words = [kind.word for kind in line.kinds]
+        for kind in line.kinds:
+            if kind.word in ("noise", "input"):
+                raise SpecNotBuiltError(f"`{kind.word}` factors are not built yet", kind.span)
+            if words.count(kind.word) > 1:
+                raise SpecSyntaxError(f"`{kind.word}` is said twice", kind.span)
+        if "frozen" in words and "index" in words:
+            raise SpecSyntaxError("an index is frozen already", line.span, "write `index` alone")
+        if line.each is not None:
+            raise SpecNotBuiltError("a family of factors (`for i < k`) is not built yet", line.each.span)
+        if line.shape is not None and len(line.shape) > 2:
+            raise SpecNotBuiltError(
+                "stacks (factors with more than two axes) are not built yet",
+                line.shape[0].span.to(line.shape[-1].span),
+            )
+
+    def _check_attributes(self, line: tree.FactorLine) -> None:
+        seen: set[str] = set()
+        for attribute in line.attributes:
+            if attribute.name not in _ATTRIBUTES:
+                raise SpecNameError(
+                    f"a factor has no attribute `{attribute.name}`", attribute.span,
+                    did_you_mean(attribute.name, _ATTRIBUTES) or f"attributes are {', '.join(_ATTRIBUTES)}",
+                )  # fmt: skip
+            if attribute.name in seen:
+                raise SpecNameError(f"`{attribute.name}` is said twice", attribute.span)
+            if (attribute.value is None) == (attribute.name in ("lr", "decay")):
+                form = f"{attribute.name} = ..." if attribute.value is None else attribute.name
+                raise SpecSyntaxError(f"the attribute is written `{form}`", attribute.span)
+            seen.add(attribute.name)
+
+    def _choose_target(self, spec: tree.SpecTree) -> None:
+        if not self.targets and not self.bare and not self.errors:
+            text = "the spec is empty" if not spec.clauses else "the spec has no target"
+            hint = "say what is adapted, for example `W + A@B`"
+            self.errors.append(SpecSyntaxError(text, Span(spec.span.source, 0, 0), hint))
+        if self.targets:
+            self.penalties += self.bare
+            self.bare = []
+        else:
+            self.penalties += self.bare[1:]
+            self.bare = self.bare[:1]

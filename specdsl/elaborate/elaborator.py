@@ -1,0 +1,784 @@
+"""A syntax tree to a checked spec: names, shapes, starts.
+
+The passes, in order: clauses are sorted (`clauses`), targets, penalties and starts become typed expressions
+(`expressions`), sizes are solved (`solver`), factors without a start get their default (`starts`). The numeric check
+of the start is a step of its own (`start_check`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from specdsl import limits, tree
+from specdsl.elaborate.clauses import RESERVED, TARGETS, UNDECLARED, Clauses, Definition
+from specdsl.elaborate.expressions import Expressions, apply, scalar
+from specdsl.elaborate.solver import MODULE_SIZES, ShapeSolver, shape_text
+from specdsl.elaborate.starts import settle_starts
+from specdsl.errors import (
+    SpecError,
+    SpecLimitError,
+    SpecNameError,
+    SpecSettingError,
+    SpecShapeError,
+    SpecSyntaxError,
+    did_you_mean,
+    raise_all,
+)
+from specdsl.ir import (
+    Apply,
+    Factor,
+    FactorIR,
+    HyperParameter,
+    Layers,
+    Node,
+    PenaltyIR,
+    Scalar,
+    Site,
+    SpecIR,
+    interned,
+    reads,
+    rebuilt,
+    topological,
+)
+from specdsl.operators.registry import Shape, operator_names
+from specdsl.sizes import Number, Size, UnknownSize
+from specdsl.source import Span
+
+N_SIZE, M_SIZE, TOKENS = Size.symbol("n"), Size.symbol("m"), Size.symbol("tokens")
+SITE_SHAPES: dict[str, Shape] = {
+    "W": (N_SIZE, M_SIZE), "b": (M_SIZE,), "x": (TOKENS, N_SIZE), "y": (TOKENS, M_SIZE),
+}  # fmt: skip
+CONVOLUTION_SIZES = ("c", "kh", "kw")
+
+
+@dataclass
+class Draft:
+    """A factor while its shape and start are being found."""
+
+    name: str
+    shape: Shape
+    span: Span
+    line: tree.FactorLine | None
+    shape_reason: str
+    start: Node | None = None
+
+
+@dataclass(frozen=True)
+class Elaborated:
+    """What elaboration gives: the IR, the clauses it came from, and warnings with their places."""
+
+    ir: SpecIR
+    clauses: Clauses
+    warnings: tuple[SpecError, ...]
+
+
+def elaborate(spec: tree.SpecTree, settings: Mapping[str, Number] | None = None) -> Elaborated:
+    """Check a spec and make its meaning explicit.
+
+    Args:
+        spec: the syntax tree.
+        settings: values of hyper-parameters that replace those in the text.
+
+    Raises:
+        SpecError: the first mistake, or `SpecErrors` with all independent ones.
+    """
+    return Elaborator(spec, dict(settings or {})).run()
+
+
+@dataclass
+class Elaborator:
+    """The state of one elaboration; it is also where `Expressions` looks names up."""
+
+    spec: tree.SpecTree
+    settings: dict[str, Number]
+    clauses: Clauses = field(init=False)
+    solver: ShapeSolver = field(init=False)
+    expressions: Expressions = field(init=False)
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    hyper: dict[str, HyperParameter] = field(default_factory=dict)
+    values: dict[str, Node] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    warnings: list[SpecError] = field(default_factory=list)
+    _open: list[str] = field(default_factory=list)
+    _may_introduce: bool = False
+
+    def __post_init__(self) -> None:
+        self.clauses = Clauses.of(self.spec)
+        self.solver = ShapeSolver(self._hyper_number)
+        self.expressions = Expressions(self, self.solver)
+
+    # -------------------------------------------------------------------------------------------- run
+
+    def run(self) -> Elaborated:
+        errors = list(self.clauses.errors)
+        raise_all([error for error in errors if isinstance(error, SpecLimitError)])
+        self._default_hyper_parameters()
+        targets = self._targets(errors)
+        penalties = self._penalties(errors)
+        self._starts(errors)
+        self._unread_names(errors)
+        if not errors:
+            self._attempt(errors, lambda: self._settle_sizes())
+        raise_all(sorted(_distinct(errors), key=lambda error: error.span.start if error.span else 0))
+        self._check_settings()
+        ir = self._finish(targets, penalties)
+        return Elaborated(ir, self.clauses, tuple(self.warnings))
+
+    def _attempt(self, errors: list[SpecError], step: Any) -> Any:
+        try:
+            return step()
+        except SpecError as error:
+            errors.append(error)
+            return None
+
+    # ---------------------------------------------------------------------------------------- targets
+
+    def _targets(self, errors: list[SpecError]) -> dict[str, Node]:
+        self._may_introduce = True
+        found: dict[str, Node] = {}
+        if self.clauses.bare:
+            syntax = self.clauses.bare[0]
+            node = self._attempt(errors, lambda: self.expressions.value(syntax, "target"))
+            if node is not None:
+                name = _target_of(node)
+                self._attempt(errors, lambda: self._fit_target(name, node, syntax.span))
+                self.clauses.targets[name] = (syntax, syntax.span)
+                found[name] = node
+        else:
+            for name in (target for target in TARGETS if target in self.clauses.targets):
+                node = self._attempt(errors, lambda name=name: self._target_value(name))
+                if node is not None:
+                    found[name] = node
+        self._may_introduce = False
+        if not errors:
+            self._attempt(errors, lambda: self._check_targets(found))
+        return {name: found[name] for name in TARGETS if name in found}
+
+    def _target_value(self, name: str) -> Node:
+        key = f"{name}'"
+        if key in self.values:
+            return self.values[key]
+        syntax, span = self.clauses.targets[name]
+        self._enter(key, span)
+        try:
+            node = self.expressions.value(syntax, key)
+            self._fit_target(name, node, syntax.span)
+        finally:
+            self._open.pop()
+        self.values[key] = node
+        return node
+
+    def _fit_target(self, name: str, node: Node, span: Span) -> None:
+        wanted = SITE_SHAPES[name]
+        shape = self.solver.shape(node.shape)
+        self.solver.span = span
+        if len(shape) != len(wanted):
+            raise SpecShapeError(f"{name}' is {shape_text(wanted)}, but this is {_described(shape)}", span)
+        for left, right in zip(shape, wanted, strict=True):
+            self.solver.same(left, right, f"{name}' is {shape_text(wanted)}, but this is {shape_text(shape)}")
+
+    def _check_targets(self, targets: dict[str, Node]) -> None:
+        for name in ("W", "b"):
+            if name not in targets:
+                continue
+            span = self.clauses.targets[name][0].span
+            wrong = reads(targets[name]) & {"x", "y"}
+            if wrong:
+                raise SpecNameError(
+                    f"{name}' reads `{min(wrong)}`, but a weight cannot depend on the input", span,
+                    "write an equation for y'",
+                )  # fmt: skip
+        if "W" in targets and "b" in reads(targets["W"]):
+            raise SpecNameError(
+                "W' reads the bias `b`", self._where("b", self.clauses.targets["W"][0]),
+                "a factor needs another letter than `b`",
+            )  # fmt: skip
+        if "y" in targets:
+            for name in sorted(set(targets) - {"y"}):
+                if f"{name}'" not in self.used:
+                    raise SpecNameError(
+                        f"{name}' is assigned but y' does not read it", self.clauses.targets[name][1],
+                        f"y' already is the whole output; let it read {name}'",
+                    )  # fmt: skip
+        if "x" in targets and "y" in reads(targets["x"]):
+            raise SpecNameError("x' reads the output `y`", self._where("y", self.clauses.targets["x"][0]))
+
+    def _where(self, name: str, syntax: tree.Expr) -> Span:
+        stack: list[tree.Syntax] = [syntax]
+        while stack:
+            node = stack.pop(0)
+            if isinstance(node, tree.Name) and node.name == name:
+                return node.span
+            stack += tree.children(node)
+        return syntax.span
+
+    # ------------------------------------------------------------------------------ penalties and starts
+
+    def _penalties(self, errors: list[SpecError]) -> list[PenaltyIR]:
+        found: list[PenaltyIR] = []
+        for syntax in sorted(self.clauses.penalties, key=lambda value: value.span.start):
+            penalty = self._attempt(errors, lambda syntax=syntax: self._penalty(syntax))
+            if penalty is not None:
+                found.append(penalty)
+        return found
+
+    def _penalty(self, syntax: tree.Expr) -> PenaltyIR:
+        node = self.expressions.value(syntax, "penalty")
+        text = " ".join(syntax.span.text.split())
+        shape = self.solver.shape(node.shape)
+        if shape:
+            raise SpecShapeError(
+                f"a penalty is a number, but `{text}` is {_described(shape)}", syntax.span,
+                "`orth(A)`, `norm(A)^2` and `sum(A)` are numbers",
+            )  # fmt: skip
+        over_layers = any(isinstance(part, Layers) for part in topological([node]))
+        if isinstance(node, Scalar) or not any(name in self.drafts for name in reads(node)):
+            raise SpecNameError(f"the penalty `{text}` reads no factor", syntax.span, "it would never change")
+        return PenaltyIR(text, node, syntax.span, over_layers)
+
+    def _starts(self, errors: list[SpecError]) -> None:
+        for name in self.clauses.factors:
+            if name in self.used:
+                self._attempt(errors, lambda name=name: self._factor_start(name))
+
+    def _factor_start(self, name: str) -> None:
+        draft = self._draft(name)
+        line = draft.line
+        if line is None or line.start is None or draft.start is not None:
+            return
+        self._enter(f"start of {name}", draft.span)
+        try:
+            node = self.expressions.value(line.start, name, draft.shape)
+            draft.start = self._filled(node, draft, line.start)
+        finally:
+            self._open.pop()
+
+    def _filled(self, node: Node, draft: Draft, syntax: tree.Expr) -> Node:
+        """A start brought to the factor's shape: a number fills it."""
+        if not node.shape:
+            return node if not draft.shape else apply("fill", (node,), draft.shape, shape=draft.shape)
+        self.solver.span = syntax.span
+        shape = self.solver.shape(node.shape)
+        if len(shape) != len(draft.shape):
+            raise SpecShapeError(
+                f"`{draft.name}` is {_described(self.solver.shape(draft.shape))}, but its start is {_described(shape)}",
+                syntax.span, _axes_hint(draft, shape),
+            )  # fmt: skip
+        for left, right in zip(draft.shape, node.shape, strict=True):
+            self.solver.same(
+                left, right,
+                f"`{draft.name}` is {shape_text(self.solver.shape(draft.shape))}, but its start is {shape_text(shape)}",
+            )  # fmt: skip
+        return node
+
+    # ------------------------------------------------------------------------------------- looking up
+
+    def known(self) -> list[str]:
+        introduced = [*self.clauses.names(), *self.drafts]
+        return [*introduced, *SITE_SHAPES, "n", "m", "r", "alpha", "layer", "tokens"]
+
+    def function(self, name: str) -> tuple[tuple[str, ...], tree.Expr] | None:
+        definition = self.clauses.definitions.get(name)
+        if definition is None or definition.parameters is None:
+            return None
+        self.used.add(name)
+        return definition.parameters, definition.value
+
+    def warn(self, message: str, span: Span) -> None:
+        self.warnings.append(SpecError(message, span))
+
+    def is_undeclared(self, node: Node) -> bool:
+        return isinstance(node, Factor) and self.drafts[node.name].line is None
+
+    def primed(self, name: str, span: Span) -> Node:
+        if name not in self.clauses.targets:
+            raise SpecNameError(f"`{name}'` is read, but no equation assigns it", span)
+        self.used.add(f"{name}'")
+        return self._target_value(name)
+
+    def look_up(self, name: str, span: Span) -> Node:
+        self.used.add(name)
+        if name in SITE_SHAPES:
+            return interned(Site(SITE_SHAPES[name], name))
+        if name in self.clauses.definitions:
+            return self._definition(name, span)
+        if name in self.clauses.factors or name in self.drafts:
+            draft = self._draft(name)
+            return interned(Factor(draft.shape, name))
+        if name in ("n", "m", "tokens", "layer") or (name in CONVOLUTION_SIZES and self._reads_convolution()):
+            return scalar(Size.symbol(name))
+        if name in self.hyper:
+            return scalar(Size.symbol(name))
+        if self._may_introduce and UNDECLARED.fullmatch(name):
+            return self._introduce(name, span)
+        raise self._unknown(name, span)
+
+    def _reads_convolution(self) -> bool:
+        names = {"kh", "kw"}
+        return any(
+            isinstance(part, tree.Name) and part.name in names for part in _all_syntax(self.spec)
+        )
+
+    def _unknown(self, name: str, span: Span) -> SpecNameError:
+        if name == "role":
+            return SpecNameError("`role` is a key of `shared(role)` and no number", span)
+        hint = did_you_mean(name, [*self.known(), *operator_names()])
+        if UNDECLARED.fullmatch(name):
+            return SpecNameError(
+                f"`{name}` is unknown here: penalties, starts and sizes introduce no names", span,
+                hint or "declare it, or read it in the target",
+            )  # fmt: skip
+        return SpecNameError(
+            f"`{name}` is not declared", span, hint or f"a factor with a long name is declared: `{name} : n x r`"
+        )
+
+    def _introduce(self, name: str, span: Span) -> Node:
+        axes = 2 if name[0].isupper() else 1
+        shape = tuple(self.solver.fresh() for _ in range(axes))
+        self.drafts[name] = Draft(name, shape, span, None, "from its use")
+        return interned(Factor(shape, name))
+
+    def _definition(self, name: str, span: Span) -> Node:
+        if name in self.hyper:
+            return scalar(Size.symbol(name))
+        if name in self.values:
+            return self.values[name]
+        definition = self.clauses.definitions[name]
+        if definition.parameters is not None:
+            raise SpecNameError(f"`{name}` is a function", span, f"write `{name}(...)`")
+        self._enter(name, span)
+        try:
+            node = self._evaluate(definition)
+        finally:
+            self._open.pop()
+        if isinstance(node, Scalar) and not self._reads_sizes(node.size) and definition.position is None:
+            size = node.size
+            if name in self.settings:
+                size = _setting_size(name, self.settings[name])
+            self._bound_hyper_parameter(name, size, definition.span)
+            self.hyper[name] = HyperParameter(name, size, definition.span)
+            node = scalar(Size.symbol(name))
+        self.values[name] = node
+        return node
+
+    def _reads_sizes(self, size: Size) -> bool:
+        return size.has_layers() or bool(size.symbols - self.hyper.keys())
+
+    def _evaluate(self, definition: Definition) -> Node:
+        if definition.position is not None:
+            label = definition.together[0]
+            return self.expressions.unpack(
+                definition.value, definition.position, len(definition.together), label
+            )
+        return self.expressions.value(definition.value, definition.name)
+
+    def _enter(self, name: str, span: Span) -> None:
+        if name in self._open:
+            circle = " -> ".join([*self._open[self._open.index(name) :], name])
+            raise SpecNameError(f"`{name}` is defined by itself ({circle})", span)
+        self._open.append(name)
+
+    # ---------------------------------------------------------------------------------------- factors
+
+    def _draft(self, name: str) -> Draft:
+        if name in self.drafts:
+            return self.drafts[name]
+        line, span = self.clauses.factors[name]
+        shape, reason = self._declared_shape(name, line)
+        draft = Draft(name, shape, span, line, reason)
+        self.drafts[name] = draft
+        if line.shape is None and line.start is not None and not UNDECLARED.fullmatch(name):
+            self._shape_from_start(draft, line.start)
+        return draft
+
+    def _declared_shape(self, name: str, line: tree.FactorLine) -> tuple[Shape, str]:
+        if line.shape is None:
+            axes = 2 if name[0].isupper() else 1
+            return tuple(self.solver.fresh() for _ in range(axes)), "from its start and its use"
+        if len(line.shape) == 1 and isinstance(line.shape[0], tree.Number) and line.shape[0].value == 1:
+            return (), "as declared: a number"
+        sizes = []
+        for syntax in line.shape:
+            size = self.expressions.size(syntax, f"the shape of `{name}`")
+            self.solver.span = syntax.span
+            self.solver.whole(size, f"the shape of `{name}`")
+            self._bound_size(size, syntax.span)
+            sizes.append(size)
+        return tuple(sizes), "as declared"
+
+    def _shape_from_start(self, draft: Draft, start: tree.Expr) -> None:
+        """A long name without a shape takes the axes of its start."""
+        self._enter(f"start of {draft.name}", draft.span)
+        try:
+            before = draft.shape
+            del self.drafts[draft.name]
+            try:
+                node = self.expressions.value(start, draft.name, before)
+            finally:
+                self.drafts[draft.name] = draft
+            if node.shape:
+                draft.shape = node.shape
+            draft.start = self._filled(node, draft, start)
+        finally:
+            self._open.pop()
+
+    # -------------------------------------------------------------------------------- hyper-parameters
+
+    def _default_hyper_parameters(self) -> None:
+        for name, value in (("r", Size.of(8)), ("alpha", Size.symbol("r"))):
+            if name not in self.clauses.definitions:
+                given = name in self.settings
+                size = _setting_size(name, self.settings[name]) if given else value
+                self._bound_hyper_parameter(name, size, Span(self.spec.span.source, 0, 0))
+                self.hyper[name] = HyperParameter(name, size, None, not given)
+        for name in ("r", "alpha"):
+            if name in self.clauses.definitions and self.clauses.definitions[name].parameters is None:
+                before = self.used.copy()
+                node = self._attempt(self.clauses.errors, lambda name=name: self._definition(name, self.spec.span))
+                self.used = before
+                if node is not None and name not in self.hyper:
+                    self.clauses.errors.append(
+                        SpecShapeError(
+                            f"`{name}` is a hyper-parameter and cannot depend on the module's sizes",
+                            self.clauses.definitions[name].span,
+                        )
+                    )
+
+    def _hyper_number(self, size: Size) -> Fraction | float | None:
+        """The value of a size made of hyper-parameters alone, else None."""
+        try:
+            return size.value(_HyperValues(self.hyper)) if not size.has_layers() else None  # type: ignore[return-value,arg-type]
+        except (UnknownSize, ZeroDivisionError, ValueError, OverflowError):
+            return None
+
+    def _bound_hyper_parameter(self, name: str, size: Size, span: Span) -> None:
+        value = self._hyper_number(size)
+        if value is not None and abs(value) > limits.SIZE:
+            raise SpecLimitError(f"`{name}` is more than 2^31", span)
+
+    def _bound_size(self, size: Size, span: Span) -> None:
+        value = self._hyper_number(size)
+        if value is not None and value > limits.SIZE:
+            raise SpecLimitError("a size is at most 2^31", span)
+
+    def _check_settings(self) -> None:
+        for name in self.settings:
+            read = name in self.hyper and (name in self._read_hyper())
+            if not read:
+                known = sorted(self._read_hyper())
+                raise SpecSettingError(
+                    f"no hyper-parameter `{name}` is used by the spec",
+                    hint=did_you_mean(name, known) or (f"it uses {', '.join(known)}" if known else "it uses none"),
+                )
+
+    def _read_hyper(self) -> set[str]:
+        found: set[str] = set()
+        sizes: list[Size] = []
+        for draft in self.drafts.values():
+            sizes += self.solver.shape(draft.shape)
+            sizes += _node_sizes(draft.start)
+        for node in self.values.values():
+            sizes += _node_sizes(node)
+        for key in self._final_roots:
+            sizes += _node_sizes(key)
+        names = {name for size in sizes for name in self.solver.resolved(size).symbols}
+        while names - found:
+            name = (names - found).pop()
+            found.add(name)
+            if name in self.hyper:
+                names |= self.hyper[name].value.symbols
+        return {name for name in found if name in self.hyper}
+
+    @property
+    def _final_roots(self) -> list[Node]:
+        return self._roots
+
+    _roots: list[Node] = field(default_factory=list)
+
+    # -------------------------------------------------------------------------------------------- end
+
+    def _unread_names(self, errors: list[SpecError]) -> None:
+        if errors:
+            return
+        for name, definition in self.clauses.definitions.items():
+            if name in self.used or name in ("r", "alpha"):
+                continue
+            if definition.together and any(other in self.used for other in definition.together):
+                continue
+            errors.append(SpecNameError(f"nothing reads `{name}`", definition.span, self._unread_hint(name)))
+        for name, (_, span) in self.clauses.factors.items():
+            if name not in self.used:
+                errors.append(SpecNameError(f"nothing reads the factor `{name}`", span, self._unread_hint(name)))
+
+    def _unread_hint(self, name: str) -> str | None:
+        others = [other for other in self.drafts if other != name and self.drafts[other].line is None]
+        near = did_you_mean(name, others)
+        return near.replace("did you mean", "is it read as") if near else None
+
+    def _settle_sizes(self) -> None:
+        self.solver.settle_inner()
+        for draft in self.drafts.values():
+            shape = self.solver.shape(draft.shape)
+            free = [position for position, size in enumerate(shape) if size.unknowns]
+            if free:
+                shown = " x ".join("?" if size.unknowns else str(size) for size in shape)
+                raise SpecShapeError(
+                    f"the shape of `{draft.name}` is not determined ({shown})", draft.span,
+                    f"declare it, for example `{draft.name} : {_suggested(shape)}`",
+                )  # fmt: skip
+            self.solver.span = draft.span
+            for size in shape:
+                self.solver.whole(size, f"the shape of `{draft.name}`")
+        if self.solver.pending:
+            left, right, why, span = self.solver.pending[0]
+            raise SpecShapeError(f"{why}: the sizes cannot be found", span, "declare the shapes of the factors")
+
+    def _finish(self, targets: dict[str, Node], penalties: list[PenaltyIR]) -> SpecIR:
+        roots = [*targets.values(), *(penalty.value for penalty in penalties), *self.values.values()]
+        roots += [draft.start for draft in self.drafts.values() if draft.start is not None]
+        solved = _with_solved_sizes(roots, self.solver)
+        factors = {
+            name: self._factor(draft, None if draft.start is None else solved[draft.start])
+            for name, draft in self._in_reading_order(targets).items()
+        }
+        definitions = {
+            name: solved[node]
+            for name, node in self.values.items()
+            if name in self.clauses.definitions and name not in self.hyper
+        }
+        conditions = tuple(
+            replace(
+                condition, left=self.solver.resolved(condition.left), right=self.solver.resolved(condition.right)
+            )
+            for condition in self.solver.conditions
+        )
+        ir = SpecIR(
+            targets={name: solved[node] for name, node in targets.items()},
+            factors=factors,
+            penalties=tuple(replace(penalty, value=solved[penalty.value]) for penalty in penalties),
+            conditions=conditions,
+            hyper=dict(self.hyper),
+            definitions=definitions,
+            starts_elsewhere="starts" in self.clauses.headers,
+        )
+        spans = {name: self.clauses.targets[name][0].span for name in targets}
+        return settle_starts(ir, spans)
+
+    def _in_reading_order(self, targets: dict[str, Node]) -> dict[str, Draft]:
+        order = {}
+        for name in reading_order(targets.values()):
+            order[name] = self.drafts[name]
+        return order | {name: draft for name, draft in self.drafts.items() if name not in order}
+
+    def _factor(self, draft: Draft, start: Node | None) -> FactorIR:
+        shape = self.solver.shape(draft.shape)
+        line = draft.line
+        if line is None:
+            return FactorIR(draft.name, shape, "trained", draft.span, shape_reason=draft.shape_reason)
+        words = {kind.word: kind for kind in line.kinds}
+        kind = "index" if "index" in words else "frozen" if "frozen" in words else "trained"
+        reason = "as written" if start is not None else ""
+        factor = FactorIR(
+            draft.name, shape, kind, draft.span, start, reason, draft.shape_reason,
+            shared=self._sharing(words["shared"]) if "shared" in words else None,
+        )  # fmt: skip
+        for attribute in line.attributes:
+            factor = self._with_attribute(factor, attribute)
+        if kind == "frozen" and start is None:
+            raise SpecNameError(
+                f"the frozen factor `{draft.name}` has no value", draft.span,
+                f"state it: `frozen {draft.name} ~ kaiming(seed=0)`",
+            )  # fmt: skip
+        if factor.shared is not None:
+            self._check_sharing(factor)
+        return factor
+
+    def _sharing(self, kind: tree.Kind) -> tuple[str, ...]:
+        keys = []
+        for key in kind.keys:
+            if isinstance(key, tree.Name) and key.name == "role":
+                keys.append("role")
+                continue
+            size = self.expressions.size(key, "a key of `shared`")
+            if not size.symbols & {"n", "m", "layer", *CONVOLUTION_SIZES}:
+                raise SpecSyntaxError(
+                    f"`{key.span.text}` is the same in every module", key.span,
+                    "keys are role, layer, n, m or made of them; `shared` alone is one tensor for the model",
+                )  # fmt: skip
+            keys.append(str(size))
+        return tuple(keys)
+
+    def _check_sharing(self, factor: FactorIR) -> None:
+        assert factor.shared is not None
+        allowed = {name for key in factor.shared for name in key.split() if name in MODULE_SIZES}
+        for size in factor.shape:
+            outside = {name for name in _own_symbols(size) if name in MODULE_SIZES} - allowed
+            if outside:
+                name = min(outside)
+                raise SpecShapeError(
+                    f"the shared factor `{factor.name}` has the size `{size}`, but modules that share it may differ "
+                    f"in `{name}`", factor.span,
+                    f"`max(layers({name}))` is the same everywhere, or share per size: `shared({name})`",
+                )  # fmt: skip
+
+    def _with_attribute(self, factor: FactorIR, attribute: tree.Attribute) -> FactorIR:
+        if attribute.value is None:
+            if attribute.name == "orthonormal":
+                return replace(factor, orthonormal=True)
+            return replace(factor, dtype=attribute.name)
+        size = self.expressions.size(attribute.value, f"`{attribute.name}`")
+        value = self._hyper_number(size)
+        if value is None or value < 0:
+            raise SpecSettingError(f"`{attribute.name}` is a number from 0 on", attribute.value.span)
+        if not factor.is_trained:
+            raise SpecSettingError(f"`{factor.name}` is not trained and has no `{attribute.name}`", attribute.span)
+        return replace(factor, **{attribute.name: float(value)})
+
+
+class _HyperValues(dict[str, Any]):
+    """Values of hyper-parameters, found when they are asked for."""
+
+    def __init__(self, hyper: Mapping[str, HyperParameter]) -> None:
+        super().__init__()
+        self.hyper = hyper
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.hyper
+
+    def __missing__(self, name: str) -> Any:
+        return self.hyper[name].value.value(self)
+
+
+def _setting_size(name: str, value: Any) -> Size:
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+        raise SpecSettingError(f"`{name}` is a number, not {value!r}")
+    try:
+        return Size.of(Fraction(str(value)) if isinstance(value, float) else Fraction(value))
+    except (ValueError, OverflowError):
+        raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
+
+
+def _target_of(node: Node) -> str:
+    read = reads(node)
+    if read & {"x", "y"}:
+        return "y"
+    return "b" if "b" in read and "W" not in read else "W"
+
+
+def _described(shape: Shape) -> str:
+    match len(shape):
+        case 0:
+            return "a number"
+        case 1:
+            return f"a vector of {shape_text(shape)}"
+        case _:
+            return shape_text(shape)
+
+
+def _axes_hint(draft: Draft, shape: Shape) -> str | None:
+    if draft.line is not None and draft.line.shape is None:
+        return f"a {'capital' if draft.name[0].isupper() else 'small'} letter is a " + (
+            "matrix" if draft.name[0].isupper() else "vector"
+        ) + f"; declare `{draft.name} : {shape_text(shape)}` or rename it"
+    return None
+
+
+def _suggested(shape: Shape) -> str:
+    return " x ".join("r" if size.unknowns else str(size) for size in shape)
+
+
+def _distinct(errors: list[SpecError]) -> list[SpecError]:
+    found: dict[tuple[str, int | None], SpecError] = {}
+    for error in errors:
+        found.setdefault((error.message, error.span.start if error.span else None), error)
+    return list(found.values())
+
+
+def _all_syntax(root: tree.Syntax) -> list[tree.Syntax]:
+    found, stack = [], [root]
+    while stack:
+        node = stack.pop()
+        found.append(node)
+        stack += tree.children(node)
+    return found
+
+
+def _own_symbols(size: Size) -> set[str]:
+    """The symbols of a size outside `layers(...)`."""
+    found: set[str] = set()
+    for monomial, _ in size.terms:
+        for atom, _ in monomial:
+            if hasattr(atom, "name"):
+                found.add(atom.name)
+            elif not atom.function.startswith("layers."):
+                for argument in atom.arguments:
+                    found |= _own_symbols(argument)
+    return found
+
+
+def _node_sizes(root: Node | None) -> list[Size]:
+    found: list[Size] = []
+
+    def gather(value: Any) -> None:
+        if isinstance(value, Size):
+            found.append(value)
+        elif isinstance(value, tuple):
+            for entry in value:
+                gather(entry)
+
+    for node in topological([root]) if root is not None else []:
+        gather(node.shape)
+        if isinstance(node, Scalar):
+            found.append(node.size)
+        elif isinstance(node, Apply):
+            gather(tuple(value for _, value in node.options))
+    return found
+
+
+def _with_solved_sizes(roots: list[Node], solver: ShapeSolver) -> dict[Node, Node]:
+    """The expressions with every unknown size replaced by what was found."""
+
+    def solved(value: Any) -> Any:
+        if isinstance(value, Size):
+            return solver.resolved(value)
+        return tuple(map(solved, value)) if isinstance(value, tuple) else value
+
+    result: dict[Node, Node] = {}
+    for node in topological(roots):
+        children = tuple(result[child] for child in node.children)
+        shape = solved(node.shape)
+        match node:
+            case Apply():
+                options = tuple((name, solved(value)) for name, value in node.options)
+                result[node] = interned(Apply(shape, node.operator, children, options))
+            case Factor():
+                result[node] = interned(Factor(shape, node.name))
+            case Scalar():
+                result[node] = scalar(solved(node.size))
+            case Site():
+                result[node] = node
+            case _:
+                result[node] = rebuilt(node, children, shape)
+    return result
+
+
+def reading_order(roots: Any) -> list[str]:
+    """The names of factors in the order in which a reader meets them."""
+    order: list[str] = []
+    seen: set[Node] = set()
+    stack: list[Node] = list(reversed(list(roots)))
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, Factor) and node.name not in order:
+            order.append(node.name)
+        stack += reversed(node.children)
+    return order
+
+
+__all__ = ["Elaborated", "RESERVED", "SITE_SHAPES", "elaborate", "reading_order"]

@@ -1,0 +1,251 @@
+"""The numeric check of the start: W'(0) = W, and every factor moves something.
+
+Run in float64 at two size orders and three seeds, with forward-mode derivatives, so `stop` counts as it does in
+training. Large hyper-parameters that are only sizes are made small first: the algebra does not change with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from specdsl.arrays.dual import DUAL, Dual
+from specdsl.arrays.numpy_arrays import NUMPY
+from specdsl.errors import SpecError, SpecShapeError, SpecStartError
+from specdsl.interpret import Sizes, evaluate
+from specdsl.ir import Apply, Factor, Initial, Layers, Node, Site, SpecIR, reads, topological
+from specdsl.randomness import Stream
+from specdsl.sizes import Number, UnknownSize
+from specdsl.source import Span
+from specdsl.starting import Starting, draw_numpy
+
+SEEDS = (0, 1, 2)
+TOLERANCE = 1e-9
+STEP = 0.05
+_SMALL = (4, 2, 3)
+_LARGEST = 96
+
+
+def check_start(ir: SpecIR, spans: Mapping[str, Span]) -> None:
+    """Raise unless the spec starts where it says and every factor trains.
+
+    Args:
+        ir: the spec.
+        spans: the place of each target, for the error.
+
+    Raises:
+        SpecStartError: the adapted value differs from the base at the start (or does not, under
+            `starts: elsewhere`), is not finite, or a factor's derivative is zero.
+        SpecShapeError: no sizes of a module meet the size conditions.
+    """
+    environments = list(example_sizes(ir))
+    if not environments:
+        demands = "; ".join(str(condition) for condition in ir.conditions)
+        span = ir.conditions[0].span if ir.conditions else next(iter(spans.values()))
+        raise SpecShapeError(f"no module can meet all size conditions together: {demands}", span)
+    trials = [_Trial(ir, environment, seed) for environment in environments for seed in SEEDS]
+    for name, span in spans.items():
+        _check_target(ir, trials, name, span)
+    _check_factors(ir, trials)
+
+
+def _check_target(ir: SpecIR, trials: list[_Trial], name: str, span: Span) -> None:
+    worst, where = 0.0, trials[0]
+    for trial in trials:
+        difference = trial.difference(name)
+        if not np.isfinite(difference):
+            raise SpecStartError(f"{name}' is not finite at the start ({trial.shown})", span)
+        if difference > worst:
+            worst, where = difference, trial
+    if ir.starts_elsewhere:
+        if worst <= TOLERANCE and len(ir.targets) == 1:
+            raise SpecStartError(f"`starts: elsewhere` is said, but {name}' starts at {name}", span, "delete the header")
+    elif worst > TOLERANCE:
+        raise SpecStartError(
+            f"{name}' does not start at {name}: the largest difference is {worst:.3g} ({where.shown})", span,
+            f"start an added factor at zero (`~ zeros`), subtract `init(...)`, or say `starts: elsewhere`",
+        )  # fmt: skip
+
+
+def _check_factors(ir: SpecIR, trials: list[_Trial]) -> None:
+    for factor in ir.factors.values():
+        if factor.is_trained and all(trial.is_dead(factor.name) for trial in trials):
+            raise SpecStartError(
+                f"the factor `{factor.name}` never trains: nothing changes with it, at the start or after a step",
+                factor.span, _dead_hint(ir, factor.name),
+            )  # fmt: skip
+
+
+def _dead_hint(ir: SpecIR, name: str) -> str:
+    zeros = [
+        other.name
+        for other in ir.factors.values()
+        if other.is_trained and isinstance(other.start, Apply) and other.start.operator == "zeros"
+    ]
+    if len(zeros) > 1 or (zeros and name not in zeros):
+        return f"a product with zeros ({', '.join(zeros)}) passes no gradient on; start all but one at random"
+    return "does a function such as relu or stop cut it off?"
+
+
+# ------------------------------------------------------------------------------------------------ sizes
+
+
+def example_sizes(ir: SpecIR) -> Iterator[dict[str, Number]]:
+    """Small sizes that meet the conditions: one with n < m and one with n > m, or two with n = m."""
+    actual = ir.hyper_values()
+    for hyper in _small_values(ir, actual):
+        found = _module_sizes(ir, hyper)
+        if found:
+            yield from found
+            return
+
+
+def _size_like(ir: SpecIR, actual: Mapping[str, Number]) -> list[str]:
+    """Hyper-parameters that are used as sizes and are large."""
+    names: set[str] = set()
+    for factor in ir.factors.values():
+        names.update(*(size.symbols for size in factor.shape))
+    for node in topological(ir.roots()):
+        names.update(*(size.symbols for size in node.shape))
+    for condition in ir.conditions:
+        names |= condition.left.symbols | condition.right.symbols
+    whole = [name for name in sorted(names) if name in actual and float(actual[name]).is_integer()]
+    return [name for name in whole if actual[name] > max(_SMALL)]
+
+
+def _small_values(ir: SpecIR, actual: Mapping[str, Number]) -> Iterator[dict[str, Number]]:
+    names = _size_like(ir, actual)
+    chosen = list(itertools.islice(itertools.product(_SMALL, repeat=min(len(names), 3)), 27)) if names else []
+    for values in chosen:
+        given = dict(zip(names, values, strict=False))
+        given |= {name: values[-1] for name in names[3:]}
+        yield ir.hyper_values(given)
+    yield dict(actual)
+
+
+def _module_sizes(ir: SpecIR, hyper: Mapping[str, Number]) -> list[dict[str, Number]]:
+    largest = max([float(value) for value in hyper.values() if float(value).is_integer()] + [0.0])
+    bound = int(min(max(40, 3 * largest), max(_LARGEST, 1.5 * largest)))
+    convolution = {"c", "kh", "kw"} & {name for node in topological(ir.roots()) for s in node.shape for name in s.symbols}
+    wide = tall = None
+    squares: list[dict[str, Number]] = []
+    for total in range(10, 2 * bound):
+        for n in range(max(5, total - bound), min(bound, total - 5) + 1):
+            m = total - n
+            if (n == m and len(squares) > 1) or (n < m and wide) or (n > m and tall):
+                continue
+            environment = {**hyper, "n": n, "m": m, "tokens": 6, "layer": 0, "layers": 1}
+            if convolution:
+                if n % 4:
+                    continue
+                environment |= {"c": n // 4, "kh": 2, "kw": 2}
+            if not _meets(ir, environment):
+                continue
+            if n == m:
+                squares.append(environment)
+            elif n < m:
+                wide = environment
+            else:
+                tall = environment
+        if wide and tall:
+            return [wide, tall]
+        if len(squares) == 2 and total > 60 and not wide and not tall:
+            return squares
+    return [environment for environment in (wide, tall) if environment] or squares
+
+
+def _meets(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
+    try:
+        return all(condition.holds(environment) for condition in ir.conditions)
+    except (UnknownSize, ZeroDivisionError, ValueError):
+        return False
+
+
+# --------------------------------------------------------------------------------------------- one trial
+
+
+class _Trial:
+    """The spec in one random module, at one size order and seed."""
+
+    def __init__(self, ir: SpecIR, environment: Mapping[str, Number], seed: int) -> None:
+        self.ir = ir
+        self.seed = seed
+        self.sizes = Sizes(environment)
+        n, m, tokens = (int(environment[name]) for name in ("n", "m", "tokens"))
+        self.shown = f"n={n}, m={m}"
+        stream = Stream("start check", seed)
+        W, b, x = stream.normal((n, m)), stream.normal((m,)), stream.normal((tokens, n))
+        self.site = {"W": W, "b": b, "x": x, "y": x @ W + b}
+        indices = {
+            factor.name: np.arange(self.sizes.integer(factor.shape[0])) % min(n, m)
+            for factor in ir.factors.values()
+            if factor.kind == "index" and factor.start is None
+        }
+        self.starting = Starting(ir, NUMPY, self.sizes, self.site, partial(_draw, seed), indices)
+        self.trained = [factor.name for factor in ir.factors.values() if factor.is_trained]
+        self.stream = stream
+        self.constants = self._constants()
+
+    def _constants(self) -> dict[Node, Any]:
+        """Values that no trained factor reaches, computed once."""
+        trained = set(self.trained)
+        known: dict[Node, Any] = {}
+        for node in topological(self.ir.targets.values()):
+            is_value = not (isinstance(node, Apply) and len(node.definition.outputs) > 1)
+            if is_value and not isinstance(node, Factor | Site) and (
+                isinstance(node, Initial | Layers) or not (reads(node) & trained)
+            ):  # fmt: skip
+                known[node] = self.starting.constant(node)
+        return known
+
+    def difference(self, name: str) -> float:
+        """The largest distance of the adapted value from the base at the start."""
+        with np.errstate(all="ignore"):
+            value = self.starting.constant(self.ir.targets[name])
+        value = np.broadcast_to(np.asarray(value), self.site[name].shape)
+        if not np.all(np.isfinite(value)):
+            return float("nan")
+        return float(np.max(np.abs(value - self.site[name])))
+
+    def is_dead(self, name: str) -> bool:
+        """Whether nothing changes with the factor, at the start and after two small steps of the others."""
+        direction = self.stream.normal(np.shape(self.starting.factor(name)))
+        moved = {other: np.asarray(self.starting.factor(other), dtype=float) for other in self.trained}
+        for _ in range(3):
+            if self._changes_with(name, direction, moved):
+                return False
+            for other in self.trained:
+                if other != name:
+                    moved[other] = moved[other] + STEP * self.stream.normal(moved[other].shape)
+        return True
+
+    def _changes_with(self, name: str, direction: Any, values: Mapping[str, Any]) -> bool:
+        def leaf(node: Node) -> Any:
+            if isinstance(node, Site):
+                return Dual(self.site[node.name])
+            assert isinstance(node, Factor)
+            if node.name == name:
+                return Dual(values[name], direction)
+            return Dual(values[node.name] if node.name in values else self.starting.factor(node.name))
+
+        known = {node: value if isinstance(value, float) else Dual(value) for node, value in self.constants.items()}
+        with np.errstate(all="ignore"):
+            found = evaluate(self.ir.targets.values(), DUAL, self.sizes, leaf, known)
+        for target in self.ir.targets.values():
+            value = found[target]
+            if isinstance(value, Dual) and np.any(np.abs(value.tangent) > 1e-14):
+                return True
+        return False
+
+
+def _draw(seed: int, node: Apply, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
+    try:
+        return draw_numpy(node, shape, options, "check", seed)
+    except ValueError as error:
+        raise SpecError(f"`{node.operator}`: {error}") from None
+
+

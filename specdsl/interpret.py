@@ -1,0 +1,137 @@
+"""The value of an expression over any array namespace: the one evaluator of the project.
+
+The reference interpreter runs it on numpy in float64, the start check on dual numbers, and attaching on torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from specdsl.arrays import Array, Arrays
+from specdsl.ir import Apply, Choice, Node, Part, Scalar
+from specdsl.sizes import Environment, Number, Size
+
+Leaf = Callable[[Node], Array]
+"""The array of a node that is no operator: a site value, a factor, `init(...)`, `layers(...)`, a random draw."""
+
+
+class Sizes:
+    """The numbers behind the symbols, in one module.
+
+    Args:
+        values: the value of every size symbol and hyper-parameter.
+        layers: those of all adapted modules, in model order; by default this module is the only one.
+    """
+
+    def __init__(self, values: Environment, layers: Iterable[Environment] | None = None) -> None:
+        self.values = dict(values)
+        self.layers = None if layers is None else list(layers)
+
+    def number(self, size: Size) -> Number:
+        return size.value(self.values, self.layers)
+
+    def integer(self, size: Size) -> int:
+        return size.integer(self.values, self.layers)
+
+    def shape(self, shape: Iterable[Size]) -> tuple[int, ...]:
+        return tuple(self.integer(size) for size in shape)
+
+
+def evaluate(
+    roots: Iterable[Node], xp: Arrays, sizes: Sizes, leaf: Leaf, known: Mapping[Node, Array] | None = None
+) -> dict[Node, Array]:
+    """The value of every node under `roots`, each computed once.
+
+    Args:
+        roots: what is wanted.
+        xp: the array namespace.
+        sizes: numbers for the symbols.
+        leaf: gives the values of nodes that are no operators, and of random draws.
+        known: values that are known already and not computed again.
+    """
+    values: dict[Node, Array] = dict(known or {})
+    for node in needed(roots, values, sizes):
+        values[node] = _value(node, values, xp, sizes, leaf)
+    return values
+
+
+def needed(roots: Iterable[Node], known: Mapping[Node, Any], sizes: Sizes) -> list[Node]:
+    """The nodes to compute for `roots`, in order; what is known hides what is below it."""
+    order: list[Node] = []
+    seen: set[Node] = set(known)
+    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack.extend((child, False) for child in reversed(_inputs(node, sizes)))
+    return order
+
+
+def _inputs(node: Node, sizes: Sizes) -> tuple[Node, ...]:
+    if isinstance(node, Choice):
+        return (chosen(node, sizes),)
+    return node.children if isinstance(node, Apply | Part) else ()
+
+
+def chosen(node: Choice, sizes: Sizes) -> Node:
+    """The side of `if ... else` that holds for these sizes."""
+    return node.yes if sizes.number(node.condition) else node.no
+
+
+def _value(node: Node, values: Mapping[Node, Array], xp: Arrays, sizes: Sizes, leaf: Leaf) -> Array:
+    match node:
+        case Scalar():
+            return float(sizes.number(node.size))
+        case Part():
+            return values[node.of][node.index]
+        case Choice():
+            return values[chosen(node, sizes)]
+        case Apply() if node.definition.draw is None:
+            arguments = [_array(values[argument], xp, node) for argument in node.arguments]
+            return node.definition.value(xp, *arguments, **concrete_options(node, sizes))
+        case _:
+            return leaf(node)
+
+
+_TAKES_NUMBERS = frozenset({"add", "times", "scale", "divide", "negative"})
+
+
+def _array(value: Array, xp: Arrays, node: Apply) -> Array:
+    """Numbers stay Python's for arithmetic, where they take the dtype of their partner; functions want arrays."""
+    if isinstance(value, float) and node.operator not in _TAKES_NUMBERS:
+        return xp.full((), value)
+    return value
+
+
+def concrete_options(node: Apply, sizes: Sizes) -> dict[str, Any]:
+    """An operator's options with every size a number: sizes and shapes as ints, numbers as floats."""
+    kinds = {option.name: option.kind for option in node.definition.options}
+    result: dict[str, Any] = {}
+    for name, value in node.options:
+        if name == "label":
+            continue
+        if name == "items":
+            result[name] = tuple(_slice_item(item, sizes) for item in value)
+        elif isinstance(value, tuple):
+            result[name] = sizes.shape(value)
+        elif isinstance(value, Size):
+            number = sizes.number(value)
+            is_whole = kinds.get(name) == "size" or name == "seed"
+            result[name] = sizes.integer(value) if is_whole else float(number)
+        else:
+            result[name] = value
+    return result
+
+
+def _slice_item(item: Any, sizes: Sizes) -> Any:
+    if isinstance(item, Size):
+        return sizes.integer(item)
+    start, stop, step = (sizes.integer(size) for size in item)
+    return slice(start, stop, step)
+
+

@@ -1,0 +1,16 @@
+"""The bounds on a spec, in one place. A spec is untrusted input: what is past a bound is refused by name."""
+
+from __future__ import annotations
+
+TEXT_BYTES = 64 * 1024
+"""The longest text of a spec."""
+NODES = 5_000
+"""The most syntax nodes of a spec, and the most nodes after definitions are written out."""
+NESTING = 100
+"""The deepest nesting of an expression."""
+EXPONENT = 16
+"""The largest whole exponent."""
+SIZE = 2**31
+"""The largest product of sizes: the entries of one factor or value."""
+DIGITS = 40
+"""The longest number."""

@@ -1,0 +1,220 @@
+"""Entries chosen by place or by size: slices, gathering, scattering, permutations, masks of the largest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from specdsl.arrays import Array, Arrays
+from specdsl.errors import SpecSettingError
+from specdsl.operators.registry import Option, Shape, ShapeContext, operator
+from specdsl.sizes import Size
+
+Items = tuple[Any, ...]
+"""Per axis a whole number, or `(start, stop, step)` with None where the axis says it."""
+
+
+def _size(random: Any, low: int = 1, high: int = 6) -> int:
+    return int(random.integers(low, high))
+
+
+# ------------------------------------------------------------------------------------------------ by place
+
+
+def _take_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    if not shapes[0]:
+        raise ValueError("a number has no entries to take")
+    return (*shapes[1], *shapes[0][1:])
+
+
+def _take_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    shape = random.integers(1, 6, size=random.integers(1, 4))
+    return [random.normal(size=shape), random.integers(0, shape[0], size=random.integers(1, 6))], {}
+
+
+@operator("take", "n m, k -> k m", facts=["linear", "keeps_zero"], shape=_take_shape, samples=_take_samples,
+          latex="{0}[{1}]")  # fmt: skip
+def take(xp: Arrays, v: Array, I: Array) -> Array:  # noqa: E741 - the formula's name
+    """`v[I]`, the entries (of a matrix: the rows) with the numbers I."""
+    return xp.take(v, I, 0)
+
+
+def _slice_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    items, result = options["items"], []
+    for size, item in zip(shapes[0], items, strict=False):
+        if isinstance(item, tuple):
+            start, stop, step = (
+                default if bound is None else Size.of(bound)
+                for bound, default in zip(item, (Size.of(0), size, Size.of(1)), strict=True)
+            )
+            context.at_most(stop, size, "a slice takes more than there is")
+            context.whole(stop - start, "a slice has to take something")
+            result.append(stop - start if step == Size.of(1) else Size.opaque("ceil", (stop - start) / step))
+    return (*result, *shapes[0][len(items) :])
+
+
+def _slice_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    n, m = _size(random, 3), _size(random, 2)
+    kinds: list[Items] = [
+        (_size(random, 0, n),),
+        ((1, n, 2), (None, m - 1, None)),
+        ((None, n, None), (0, m, 1)),
+        (n - 1, 1),
+    ]
+    return [random.normal(size=(n, m))], {"items": kinds[_size(random, 0, 4)]}
+
+
+@operator("slice", "... -> items", facts=["linear", "keeps_zero"], options=[Option("items", "size")],
+          shape=_slice_shape, samples=_slice_samples)  # fmt: skip
+def slice_(xp: Arrays, A: Array, items: Items) -> Array:
+    """`A[start:stop:step, i]`: a stretch of every axis, or one place, which removes the axis."""
+    return A[tuple(slice(*item) if isinstance(item, tuple) else item for item in items)]
+
+
+def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    n, m = _size(random), _size(random)
+    places = random.permutation(n * m)[: _size(random, 1, n * m + 1)]
+    return [random.normal(size=len(places)), places], {"n": n, "m": m}
+
+
+@operator("scatter", "k, k -> n m", facts=["linear", "keeps_zero"], samples=_scatter_samples,
+          options=[Option("n", "size"), Option("m", "size")])  # fmt: skip
+def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E741
+    """The n x m matrix with v at the places I, counted row by row, and zeros elsewhere; the places differ."""
+    return xp.reshape(xp.scatter(v, I, n * m), (n, m))
+
+
+def _permute_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    if len(shapes[0]) != 2 or len(shapes[1]) != 1:
+        raise ValueError("it takes a matrix and an index")
+    context.same(shapes[0][0], shapes[1][0], "`permute` needs one index per row")
+    if options.get("both"):
+        context.same(shapes[0][1], shapes[1][0], "`permute` needs one index per column")
+    return shapes[0]
+
+
+def _permute_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    n, both = _size(random), bool(random.random() < 0.5)
+    return [random.normal(size=(n, n if both else _size(random))), random.permutation(n)], {"both": both}
+
+
+@operator("permute", "n m, n -> n m", facts=["linear", "keeps_zero"], options=[Option("both", "flag", False)],
+          shape=_permute_shape, samples=_permute_samples)  # fmt: skip
+def permute(xp: Arrays, M: Array, p: Array, both: bool = False) -> Array:
+    """Row i of the value is row `p[i]` of M; with `both=true` the columns alike, `P@M@P.T`."""
+    rows = xp.take(M, p, 0)
+    return xp.take(rows, p, 1) if both else rows
+
+
+def _butterfly_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    n, k, i = (Size.of(options[name]) for name in ("n", "k", "i"))
+    context.whole(n / k, "the blocks of `butterfly(n, k, i)` are n/k wide")
+    if i.constant:
+        context.whole(n / (k * 2), "`butterfly(n, k, i)` halves the blocks")
+        context.whole(k / Size.of(2).power(i.constant), "`butterfly(n, k, i)` joins 2^i blocks")
+    return (n,)
+
+
+def _butterfly_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    i = _size(random, 0, 4)
+    k = 2**i * _size(random, 1, 4)
+    return [], {"n": 2 * k * _size(random, 1, 4), "k": k, "i": i}
+
+
+@operator("butterfly", "-> n", shape=_butterfly_shape, samples=_butterfly_samples, facts=["constant"],
+          options=[Option("n", "size"), Option("k", "size"), Option("i", "size")])  # fmt: skip
+def butterfly(xp: Arrays, n: int, k: int, i: int) -> Array:
+    """The permutation of the i-th butterfly factor (i from 0) over n places in k blocks.
+
+    Every `2^i` neighbouring blocks are cut into halves; the even halves come first, then the odd ones. So a
+    block diagonal of k blocks under `permute(..., both=true)` joins halves that are two apart, then four, and so
+    on; `i = 0` changes nothing.
+    """
+    if i == 0:
+        return xp.arange(n)
+    halves = xp.reshape(xp.arange(n), (k // 2**i, 2**i, 2, n // (2 * k)))
+    return xp.reshape(xp.permute(halves, (0, 2, 1, 3)), (n,))
+
+
+def _pairs_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    if len(shapes[0]) < 2:
+        raise ValueError("it takes a matrix")
+    context.whole(shapes[0][-1] / 2, "`pairs` needs an even number of columns")
+    return shapes[0]
+
+
+def _pairs_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [random.normal(size=(*random.integers(1, 4, size=random.integers(1, 3)), 2 * _size(random)))], {}
+
+
+@operator("pairs", "... n r -> ... n r", facts=["linear", "keeps_zero", "idempotent"], shape=_pairs_shape,
+          samples=_pairs_samples, is_start=True)  # fmt: skip
+def pairs(xp: Arrays, M: Array) -> Array:
+    """Every second column of M (first, third, ...) twice, side by side: `U : n x r ~ pairs(kaiming)`."""
+    *leading, r = M.shape
+    single = xp.reshape(M, (*leading, r // 2, 2))[..., :1]
+    return xp.reshape(xp.broadcast(single, (*leading, r // 2, 2)), M.shape)
+
+
+# ------------------------------------------------------------------------------------------------- by size
+
+
+def _amount(k: float, entries: int) -> int:
+    """A share below 1 or a count as a count: rounded down, at least 1, at most all."""
+    if not k > 0:
+        raise SpecSettingError(f"a share or a count is more than 0, not {k:g}")
+    wanted = k * entries if k < 1 else k
+    return max(1, min(entries, math.floor(wanted + 1e-9)))
+
+
+def _amount_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    A = random.normal(size=random.integers(1, 6, size=random.integers(1, 4)))
+    return [A], {"k": float(random.random()) if random.random() < 0.5 else _size(random, 1, A.size + 1)}
+
+
+@operator("top", "... -> ...", facts=["constant", "nonnegative", "idempotent"], samples=_amount_samples,
+          options=[Option("k", "number")])  # fmt: skip
+def top(xp: Arrays, A: Array, k: float) -> Array:
+    """1 at the k largest entries of A, 0 elsewhere; `k < 1` is a share of the entries.
+
+    Shares and counts are rounded down, and at least one entry is chosen; among equal entries the first.
+    """
+    return xp.top_mask(A, _amount(k, math.prod(A.shape)))
+
+
+@operator("bottom", "... -> ...", facts=["constant", "nonnegative"], options=[Option("k", "number")],
+          samples=_amount_samples)  # fmt: skip
+def bottom(xp: Arrays, A: Array, k: float) -> Array:
+    """1 at the k smallest entries of A, 0 elsewhere; k as for `top`."""
+    return xp.top_mask(-A, _amount(k, math.prod(A.shape)))
+
+
+def _keep_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    if not shapes[0]:
+        raise ValueError("it takes a vector or a matrix")
+    context.at_most(Size.of(options["k"]), shapes[0][-1], "`keep` keeps more than there is")
+    return shapes[0]
+
+
+def _keep_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    n = _size(random)
+    leading = random.integers(1, 4, size=random.integers(0, 3))
+    return [random.normal(size=(*leading, n))], {"k": _size(random, 1, n + 1)}
+
+
+@operator("keep", "... n -> ... n", facts=["idempotent"], options=[Option("k", "size")], shape=_keep_shape,
+          samples=_keep_samples)  # fmt: skip
+def keep(xp: Arrays, A: Array, k: int) -> Array:
+    """A with all but the k largest entries of every row at minus infinity: `softmax(keep(A, k))`."""
+    return xp.where(xp.top_mask(A, k, axis=-1) > 0.5, A, -math.inf)
+
+
+def _count_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [random.integers(-1, 2, size=random.integers(1, 6, size=2)) * 1.0], {}
+
+
+@operator("count", "... -> ()", facts=["constant", "nonnegative"], samples=_count_samples)
+def count(xp: Arrays, A: Array) -> Array:
+    """The number of entries that are not zero."""
+    return xp.sum(xp.abs(xp.sign(A)))

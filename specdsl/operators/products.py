@@ -1,0 +1,128 @@
+"""The operators behind the language's signs: sums, products, powers, transposition, blocks.
+
+Their names are not written in a spec; `A @ B` is `matmul`, `A .* B` is `times`, and so on. Shape rules that depend
+on how a vector meets a matrix live in `specdsl.elaborate.shapes`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specdsl.arrays import Array, Arrays, transpose
+from specdsl.operators.registry import Option, operator
+from specdsl.sizes import Size
+
+
+@operator("add", "..., ... -> ...", facts=["elementwise"], latex="{0} + {1}", variadic=True)
+def add(xp: Arrays, *terms: Array) -> Array:
+    """`A + B + ...`; a number is added to every entry."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+@operator("negative", "... -> ...", facts=["elementwise", "linear", "keeps_zero", "involution"], latex="-{0}")
+def negative(xp: Arrays, A: Array) -> Array:
+    """`-A`."""
+    return -A
+
+
+def _matmul_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [random.normal(size=(3, 4)), random.normal(size=(4, 5)), random.normal(size=(5, 2))], {}
+
+
+@operator(
+    "matmul", "n m, m k -> n k", facts=["multilinear", "keeps_zero"], variadic=True, samples=_matmul_samples,
+    latex=r"{0} {1}",
+)  # fmt: skip
+def matmul(xp: Arrays, *operands: Array) -> Array:
+    """`A @ B @ ...`, from left to right; a vector at the left end is a row."""
+    product = operands[0]
+    for operand in operands[1:]:
+        product = product @ operand
+    return product
+
+
+@operator("scale", "(), ... -> ...", facts=["multilinear", "keeps_zero"], latex=r"{0}\, {1}")
+def scale(xp: Arrays, factor: Array, A: Array) -> Array:
+    """`s * A`, a number times an array."""
+    return factor * A
+
+
+@operator("times", "..., ... -> ...", facts=["elementwise", "multilinear", "keeps_zero"], latex=r"{0} \odot {1}")
+def times(xp: Arrays, A: Array, B: Array) -> Array:
+    """`A .* B`, entry by entry; a vector scales the columns."""
+    return A * B
+
+
+def _divide_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [random.normal(size=(3, 4)), 1.0 + random.random(size=(3, 4))], {}
+
+
+@operator("divide", "..., ... -> ...", facts=["elementwise", "keeps_zero"], samples=_divide_samples,
+          latex=r"{0} \oslash {1}")  # fmt: skip
+def divide(xp: Arrays, A: Array, B: Array) -> Array:
+    """`A ./ B`, entry by entry; `A / s` by a number."""
+    return A / B
+
+
+def _power_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [0.5 + random.random(size=(3, 4))], {"exponent": 1.5}
+
+
+@operator("elpower", "... -> ...", facts=["elementwise"], options=[Option("exponent", "number")],
+          samples=_power_samples, latex=r"{0}^{{\circ {exponent}}}")  # fmt: skip
+def elpower(xp: Arrays, A: Array, exponent: float) -> Array:
+    """`A .^ p`, every entry to the power p."""
+    return A ** (int(exponent) if float(exponent).is_integer() else float(exponent))
+
+
+@operator("matpower", "k k -> k k", options=[Option("exponent", "size")], latex="{0}^{{{exponent}}}",
+          samples=lambda random: ([random.normal(size=(4, 4))], {"exponent": 3}))  # fmt: skip
+def matpower(xp: Arrays, A: Array, exponent: int) -> Array:
+    """`A ^ k`, a small whole power of a square matrix."""
+    product = A
+    for _ in range(exponent - 1):
+        product = product @ A
+    return product
+
+
+@operator("transpose", "... n m -> ... m n", facts=["linear", "keeps_zero", "involution"], latex=r"{0}^\top")
+def transposed(xp: Arrays, A: Array) -> Array:
+    """`A.T`, the last two axes exchanged."""
+    return transpose(xp, A)
+
+
+@operator("hcat", "n a, n b -> n a+b", facts=[], variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")
+def hcat(xp: Arrays, *parts: Array) -> Array:
+    """`[A, B]`, side by side."""
+    return xp.concat(parts, -1)
+
+
+@operator("vcat", "a m, b m -> a+b m", facts=[], variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}")
+def vcat(xp: Arrays, *parts: Array) -> Array:
+    """`[A; B]`, one above the other."""
+    return xp.concat(parts, -2)
+
+
+@operator("stop", "... -> ...", facts=["constant", "keeps_zero", "idempotent"],
+          latex=r"\operatorname{{sg}}({0})")  # fmt: skip
+def stop(xp: Arrays, A: Array) -> Array:
+    """`stop(A)`: the value of A, through which no gradient flows."""
+    return xp.stop(A)
+
+
+@operator("numbers", "(), () -> k", variadic=True, shape=lambda context, shapes, options: (Size.of(len(shapes)),),
+          samples=lambda random: ([random.normal(size=()) for _ in range(3)], {}),
+          latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")  # fmt: skip
+def numbers(xp: Arrays, *entries: Array) -> Array:
+    """`[a, b]`, numbers as the entries of a vector."""
+    return xp.concat([xp.reshape(entry, (1,)) for entry in entries], 0)
+
+
+@operator("fill", "() -> k", options=[Option("shape", "size")], shape=lambda context, shapes, options: options["shape"],
+          samples=lambda random: ([random.normal(size=())], {"shape": (3, 4)}), latex="{0}")  # fmt: skip
+def fill(xp: Arrays, number: Array, shape: tuple[int, ...]) -> Array:
+    """A number at every entry, as in the start `d ~ 0.1`."""
+    return xp.broadcast(number, shape)

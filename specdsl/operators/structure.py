@@ -1,0 +1,107 @@
+"""Matrices of a certain structure: diagonal, identity, triangular, symmetric, skew, circulant, Kronecker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from specdsl.arrays import Array, Arrays, transpose
+from specdsl.operators.registry import Option, operator
+
+
+@operator(
+    "diag", "... k -> ... k k", latex=r"\operatorname{{diag}}({0})",
+    facts=["linear", "keeps_zero", "diagonal", "symmetric", "lower", "upper"],
+)  # fmt: skip
+def diag(xp: Arrays, v: Array) -> Array:
+    """The square matrix with v on its diagonal; `v@diag(d) = v .* d`."""
+    on_diagonal = xp.eye(v.shape[-1], like=v) > 0.5
+    return xp.where(on_diagonal, v[..., None, :], 0.0)
+
+
+@operator(
+    "eye", "-> size size", options=[Option("size", "size")], latex="I",
+    facts=["constant", "orthogonal", "diagonal", "symmetric", "lower", "upper", "nonnegative"],
+    samples=lambda random: ([], {"size": int(random.integers(1, 6))}),
+)  # fmt: skip
+def eye(xp: Arrays, size: int) -> Array:
+    """The identity matrix; its size is found where it stands, or given: `eye(n/k)`."""
+    return xp.eye(size)
+
+
+def _shape_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [], {"shape": tuple(int(size) for size in random.integers(1, 6, size=random.integers(0, 4)))}
+
+
+def _given_shape(context: Any, shapes: Any, options: Any) -> Any:
+    return tuple(options["shape"])
+
+
+@operator("ones", "-> ...", facts=["constant", "nonnegative"], options=[Option("shape", "size")],
+          shape=_given_shape, samples=_shape_samples, is_start=True, latex=r"\mathbf{{1}}")  # fmt: skip
+def ones(xp: Arrays, shape: tuple[int, ...]) -> Array:
+    """1 everywhere; `A ~ ones` takes the shape of A, `ones(n, r)` states it."""
+    return xp.full(shape, 1.0)
+
+
+@operator("zeros", "-> ...", facts=["constant", "nonnegative"], options=[Option("shape", "size")],
+          shape=_given_shape, samples=_shape_samples, is_start=True, latex=r"\mathbf{{0}}")  # fmt: skip
+def zeros(xp: Arrays, shape: tuple[int, ...]) -> Array:
+    """0 everywhere; `B ~ zeros` takes the shape of B, `zeros(r, m)` states it."""
+    return xp.full(shape, 0.0)
+
+
+@operator("outer", "a, b -> a b", facts=["multilinear", "keeps_zero"], latex=r"{0} {1}^\top")
+def outer(xp: Arrays, u: Array, v: Array) -> Array:
+    """The matrix of all products `u_i * v_j`."""
+    return u[:, None] * v[None, :]
+
+
+@operator("kron", "a b, c d -> a*c b*d", facts=["multilinear", "keeps_zero"], latex=r"{0} \otimes {1}")
+def kron(xp: Arrays, A: Array, B: Array) -> Array:
+    """The Kronecker product: the block matrix with the blocks `A_ij * B`."""
+    (a, b), (c, d) = A.shape, B.shape
+    return xp.reshape(A[:, None, :, None] * B[None, :, None, :], (a * c, b * d))
+
+
+@operator(
+    "circulant", "... k -> ... k k", facts=["linear", "keeps_zero"], latex=r"\operatorname{{circ}}({0})"
+)
+def circulant(xp: Arrays, v: Array) -> Array:
+    """`C_ij = v_(i-j mod k)`: v is the first column, and every column is the one before it, moved down."""
+    k = v.shape[-1]
+    places = xp.arange(k, like=v)
+    return xp.take(v, (places[:, None] - places[None, :]) % k, -1)
+
+
+def _rows_and_columns(xp: Arrays, A: Array) -> tuple[Array, Array]:
+    return xp.arange(A.shape[-2], like=A)[:, None], xp.arange(A.shape[-1], like=A)[None, :]
+
+
+@operator("lower", "... n m -> ... n m", facts=["linear", "keeps_zero", "lower", "idempotent"],
+          latex=r"\operatorname{{tril}}({0})")  # fmt: skip
+def lower(xp: Arrays, A: Array) -> Array:
+    """A with zeros above the diagonal."""
+    rows, columns = _rows_and_columns(xp, A)
+    return xp.where(rows >= columns, A, 0.0)
+
+
+@operator("upper", "... n m -> ... n m", facts=["linear", "keeps_zero", "upper", "idempotent"],
+          latex=r"\operatorname{{triu}}({0})")  # fmt: skip
+def upper(xp: Arrays, A: Array) -> Array:
+    """A with zeros below the diagonal."""
+    rows, columns = _rows_and_columns(xp, A)
+    return xp.where(rows <= columns, A, 0.0)
+
+
+@operator("sym", "... k k -> ... k k", facts=["linear", "keeps_zero", "symmetric", "idempotent"],
+          latex=r"\operatorname{{sym}}({0})")  # fmt: skip
+def sym(xp: Arrays, A: Array) -> Array:
+    """`(A + A.T) / 2`."""
+    return 0.5 * (A + transpose(xp, A))
+
+
+@operator("skew", "... k k -> ... k k", facts=["linear", "keeps_zero", "skew", "idempotent"],
+          latex=r"\operatorname{{skew}}({0})")  # fmt: skip
+def skew(xp: Arrays, A: Array) -> Array:
+    """`(A - A.T) / 2`."""
+    return 0.5 * (A - transpose(xp, A))

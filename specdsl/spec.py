@@ -1,0 +1,209 @@
+"""`Spec`: a checked spec, and `parse`, which makes one from a line, a file or a library name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specdsl import limits, tree
+from specdsl.elaborate.clauses import Clauses
+from specdsl.elaborate.elaborator import elaborate
+from specdsl.elaborate.start_check import check_start
+from specdsl.errors import SpecError, SpecFileError, SpecWarning, did_you_mean
+from specdsl.facts import Facts, facts_of
+from specdsl.ir import SpecIR
+from specdsl.library_specs import library_names, library_path
+from specdsl.parser import parse_tree
+from specdsl.sizes import Number
+
+if TYPE_CHECKING:
+    from specdsl.printing.explain import Explanation
+
+
+@dataclass(frozen=True, eq=False)
+class Spec:
+    """A checked spec. Make one with `specdsl.parse`.
+
+    Attributes:
+        text: what was written.
+        name: the file it came from, or `<spec>`.
+        tree: its syntax.
+        clauses: its clauses by kind (`on`, `train`, headers).
+        ir: its meaning.
+        warnings: things that are legal but probably not meant.
+        settings: hyper-parameters set from outside.
+    """
+
+    text: str
+    name: str
+    tree: tree.SpecTree
+    clauses: Clauses
+    ir: SpecIR
+    warnings: tuple[SpecError, ...]
+    settings: Mapping[str, Number]
+
+    @property
+    def title(self) -> str | None:
+        """The method's name as the `title:` header has it."""
+        return self._header("title")
+
+    @property
+    def cite(self) -> str | None:
+        return self._header("cite")
+
+    @property
+    def note(self) -> str | None:
+        return self._header("note")
+
+    @property
+    def label(self) -> str:
+        """A short name for a `repr`: the title, else the file's stem, else the text on one line."""
+        if self.title:
+            return self.title
+        if self.name != "<spec>":
+            return Path(self.name).stem
+        return " | ".join(line.strip() for line in str(self).splitlines() if line.strip())
+
+    def _header(self, key: str) -> str | None:
+        header = self.clauses.headers.get(key)
+        return header.text if header else None
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What holds of the spec for all models."""
+        return facts_of(self.ir)
+
+    @cached_property
+    def hyperparameters(self) -> dict[str, Number]:
+        """The value of every hyper-parameter."""
+        return self.ir.hyper_values()
+
+    @property
+    def hash(self) -> str:
+        """A fingerprint of the formatted text and the settings, 16 hexadecimal digits."""
+        settings = ";".join(f"{name}={float(value)!r}" for name, value in sorted(self.settings.items()))
+        return hashlib.sha256(f"{self}\n{settings}".encode()).hexdigest()[:16]
+
+    def set(self, **hyperparameters: Number) -> Spec:
+        """The spec with other values of its hyper-parameters.
+
+        Raises:
+            SpecSettingError: the spec uses no such hyper-parameter, or the value is impossible.
+
+        >>> import specdsl
+        >>> specdsl.parse("W + A@B").set(r=4).hyperparameters["r"]
+        Fraction(4, 1)
+        """
+        if not hyperparameters:
+            return self
+        return _checked(self.text, self.name, {**self.settings, **hyperparameters})
+
+    def explain(self) -> Explanation:
+        """Every inferred shape, start, kind, size condition and fact, and why."""
+        from specdsl.printing.explain import explain
+
+        return explain(self)
+
+    def latex(self) -> str:
+        """The method as mathematics."""
+        from specdsl.printing.latex import spec_latex
+
+        return spec_latex(self)
+
+    def __str__(self) -> str:
+        from specdsl.printing.text import spec_text
+
+        return spec_text(self.tree)
+
+    def __repr__(self) -> str:
+        return f"<Spec {self.label}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Spec) and (self.ir, str(self)) == (other.ir, str(other))
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def _repr_latex_(self) -> str:
+        return f"$$\n{self.latex()}\n$$"
+
+
+_LIBRARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def parse(text_or_path: str | Path, **hyperparameters: Any) -> Spec:
+    """A checked spec.
+
+    Args:
+        text_or_path: a path or name that ends in `.spec` (a file, else a library method), a bare name (a library
+            method), or else the text of a spec.
+        hyperparameters: values that replace those in the text.
+
+    Raises:
+        SpecError: the spec is wrong; all independent mistakes are reported together.
+        SpecFileError: there is no such file or library method.
+
+    >>> import specdsl
+    >>> spec = specdsl.parse("W + A@B")
+    >>> print(spec.facts.trained)
+    m*r + n*r
+    """
+    text, name = source_of(text_or_path)
+    return _checked(text, name, hyperparameters)
+
+
+def source_of(text_or_path: str | Path) -> tuple[str, str]:
+    """The text of a spec and what errors call it; see `parse`.
+
+    Raises:
+        SpecFileError: there is no such file or library method.
+    """
+    given = str(text_or_path)
+    if isinstance(text_or_path, Path) or (given.endswith(".spec") and "\n" not in given):
+        path = Path(given)
+        if path.is_file():
+            return read_spec_file(path), given
+        in_library = library_path(path.name) if path.name == given else None
+        if in_library is None:
+            raise SpecFileError(f"there is no file `{given}`", hint=did_you_mean(path.stem, library_names()))
+        return read_spec_file(in_library), in_library.name
+    stripped = given.strip()
+    if _LIBRARY_NAME.fullmatch(stripped):
+        in_library = library_path(stripped)
+        if in_library is not None:
+            return read_spec_file(in_library), in_library.name
+        if stripped.replace("_", "").isalnum():
+            hint = did_you_mean(stripped, library_names()) or "`specdsl ls` lists the library"
+            raise SpecFileError(f"the library has no method `{stripped}`", hint=hint)
+    return given, "<spec>"
+
+
+def read_spec_file(path: Path) -> str:
+    """The text of a spec file, refused where it is no text of a spec's length."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(limits.TEXT_BYTES + 1)
+    except OSError as error:
+        raise SpecFileError(f"`{path}` cannot be read: {error.strerror}") from None
+    if len(content) > limits.TEXT_BYTES:
+        raise SpecFileError(f"`{path}` is larger than a spec may be ({limits.TEXT_BYTES:,} bytes)")
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise SpecFileError(f"`{path}` is not UTF-8 text") from None
+
+
+def _checked(text: str, name: str, settings: Mapping[str, Any]) -> Spec:
+    syntax = parse_tree(text, name)
+    elaborated = elaborate(syntax, settings)
+    spans = {target: elaborated.clauses.targets[target][0].span for target in elaborated.ir.targets}
+    check_start(elaborated.ir, spans)
+    for warning in elaborated.warnings:
+        warnings.warn(str(warning), SpecWarning, stacklevel=4)
+    return Spec(text, name, syntax, elaborated.clauses, elaborated.ir, elaborated.warnings, dict(settings))
