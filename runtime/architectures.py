@@ -66,7 +66,7 @@ def build(name: str, *, auto_class: str | None = None, **overrides: Any) -> tran
         model: transformers.PreTrainedModel = factory.from_config(
             found.config(**overrides), dtype=torch.float32
         )
-    model.eval()
+    model.train(False)
     return model
 
 

@@ -45,17 +45,15 @@ HEADS = frozenset({
 """Names of task heads and output layers. A pooler is none of them: it has no role."""
 
 
-def _attention(query: str, key: str, value: str, output: str, group: str = "attention") -> dict[str, str]:
+def _attention(
+    module: str, query: str, key: str, value: str, output: str, group: str = "attention"
+) -> dict[str, str]:
     return {
-        f"{group}.query": query,
-        f"{group}.key": key,
-        f"{group}.value": value,
-        f"{group}.output": output,
+        f"{group}.query": f"{module}.{query}",
+        f"{group}.key": f"{module}.{key}",
+        f"{group}.value": f"{module}.{value}",
+        f"{group}.output": f"{module}.{output}",
     }
-
-
-def _within(prefix: str, *names: str) -> tuple[str, ...]:
-    return tuple(f"{prefix}.{name}" for name in names)
 
 
 _QKV = {
@@ -69,9 +67,13 @@ BERT = Family(
     model_types=("bert", "roberta", "xlm-roberta", "camembert", "electra"),
     block="encoder.layer.#",
     roles={
-        **_attention(*_within("attention", "self.query", "self.key", "self.value", "output.dense")),
+        **_attention("attention", "self.query", "self.key", "self.value", "output.dense"),
         **_attention(
-            *_within("crossattention", "self.query", "self.key", "self.value", "output.dense"),
+            "crossattention",
+            "self.query",
+            "self.key",
+            "self.value",
+            "output.dense",
             group="cross_attention",
         ),
         "mlp.up": "intermediate.dense",
@@ -83,9 +85,7 @@ DEBERTA = Family(
     model_types=("deberta-v2",),
     block="encoder.layer.#",
     roles={
-        **_attention(
-            *_within("attention", "self.query_proj", "self.key_proj", "self.value_proj", "output.dense")
-        ),
+        **_attention("attention", "self.query_proj", "self.key_proj", "self.value_proj", "output.dense"),
         "mlp.up": "intermediate.dense",
         "mlp.down": "output.dense",
     },
@@ -107,7 +107,7 @@ DISTILBERT = Family(
     model_types=("distilbert",),
     block="transformer.layer.#",
     roles={
-        **_attention(*_within("attention", "q_lin", "k_lin", "v_lin", "out_lin")),
+        **_attention("attention", "q_lin", "k_lin", "v_lin", "out_lin"),
         "mlp.up": "ffn.lin1",
         "mlp.down": "ffn.lin2",
     },
@@ -137,7 +137,7 @@ LLAMA = Family(
     model_types=("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3", "olmo2"),
     block="layers.#",
     roles={
-        **_attention(*_within("self_attn", "q_proj", "k_proj", "v_proj", "o_proj")),
+        **_attention("self_attn", "q_proj", "k_proj", "v_proj", "o_proj"),
         "mlp.gate": "mlp.gate_proj",
         "mlp.up": "mlp.up_proj",
         "mlp.down": "mlp.down_proj",
@@ -161,8 +161,8 @@ T5 = Family(
     model_types=("t5", "mt5"),
     block="block.#",
     roles={
-        **_attention(*_within("layer.*.SelfAttention", "q", "k", "v", "o")),
-        **_attention(*_within("layer.*.EncDecAttention", "q", "k", "v", "o"), group="cross_attention"),
+        **_attention("layer.*.SelfAttention", "q", "k", "v", "o"),
+        **_attention("layer.*.EncDecAttention", "q", "k", "v", "o", group="cross_attention"),
         "mlp.gate": "layer.*.DenseReluDense.wi_0",
         "mlp.up": "layer.*.DenseReluDense.(wi|wi_1)",
         "mlp.down": "layer.*.DenseReluDense.wo",
@@ -174,7 +174,7 @@ VIT = Family(
     model_types=("vit", "deit", "dinov2", "dinov2_with_registers"),
     block="(layers|layer).#",
     roles={
-        **_attention(*_within("attention", "q_proj", "k_proj", "v_proj", "o_proj")),
+        **_attention("attention", "q_proj", "k_proj", "v_proj", "o_proj"),
         "mlp.gate": "mlp.gate_proj",
         "mlp.up": "mlp.(fc1|up_proj)",
         "mlp.down": "mlp.(fc2|down_proj)",
@@ -184,7 +184,7 @@ CLIP = Family(
     model_types=("clip", "clip_text_model", "clip_vision_model"),
     block="layers.#",
     roles={
-        **_attention(*_within("self_attn", "q_proj", "k_proj", "v_proj", "out_proj")),
+        **_attention("self_attn", "q_proj", "k_proj", "v_proj", "out_proj"),
         "mlp.up": "mlp.fc1",
         "mlp.down": "mlp.fc2",
     },
@@ -200,10 +200,8 @@ WHISPER = Family(
     model_types=("whisper", "bart", "mbart"),
     block="layers.#",
     roles={
-        **_attention(*_within("self_attn", "q_proj", "k_proj", "v_proj", "out_proj")),
-        **_attention(
-            *_within("encoder_attn", "q_proj", "k_proj", "v_proj", "out_proj"), group="cross_attention"
-        ),
+        **_attention("self_attn", "q_proj", "k_proj", "v_proj", "out_proj"),
+        **_attention("encoder_attn", "q_proj", "k_proj", "v_proj", "out_proj", group="cross_attention"),
         "mlp.up": "fc1",
         "mlp.down": "fc2",
     },

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-import regex
+import regex  # type: ignore[import-untyped]
 from torch import nn
 
 from specdsl.errors import SpecTargetError
@@ -76,12 +76,11 @@ def _named_like(item: Item, pattern: str, rows: Sequence[SiteRow]) -> list[SiteR
         whole = _accepted(compiled.fullmatch, rows)
         part = [] if whole else _accepted(compiled.search, rows)
     except TimeoutError:
-        hint = "a repeat inside a repeat is the usual cause"
-        raise SpecTargetError(f"{item} takes more than a second to match", item.span, hint) from None
+        slow = f"{item} takes more than a second to match"
+        raise SpecTargetError(slow, item.span, "a repeat inside a repeat is the usual cause") from None
     if not whole:
-        hint = (
-            f"it must match a whole name, such as `{part[0].name}`" if part else nearest_ending(pattern, rows)
-        )
+        near = nearest_ending(pattern, rows)
+        hint = f"it must match a whole name, such as `{part[0].name}`" if part else near
         raise SpecTargetError(f"{item} matches the name of no module", item.span, hint)
     return whole
 

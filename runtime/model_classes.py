@@ -32,7 +32,9 @@ def class_for(task: str | None, config: PreTrainedConfig) -> str:
     """
     if task is None:
         return _natural_class(config)
-    check_task(task)
+    if task not in TASKS:
+        hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"
+        raise SpecSettingError(f"`{task}` is no task", hint=hint)
     able = [other for other in TASKS if _can(other, config)]
     if task not in able:
         hint = f"it can do {', '.join(able)}" if able else "it can do none of the tasks known here"
@@ -53,21 +55,12 @@ def head_settings(task: str | None, num_labels: int | None) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
     if num_labels is None:
         return {}
-    if num_labels < 2 or task in (None, "causal-lm"):
-        words = (
-            f"`{task}` has no labels" if num_labels > 1 and task else f"num_labels={num_labels} fits no task"
-        )
-        raise SpecSettingError(words)
-    return {"num_labels": num_labels} | (
-        {"problem_type": "single_label_classification"} if task == "classification" else {}
-    )
-
-
-def check_task(task: str) -> None:
-    """Raise a SpecSettingError if there is no such task."""
-    if task not in TASKS:
-        hint = did_you_mean(task, TASKS) or f"the tasks are {', '.join(TASKS)}"
-        raise SpecSettingError(f"`{task}` is no task", hint=hint)
+    if task in (None, "causal-lm"):
+        raise SpecSettingError(f"{task or 'a model without a task'} has no labels")
+    if num_labels < 2:
+        raise SpecSettingError(f"{task} takes at least 2 labels, not {num_labels}")
+    problem = {"problem_type": "single_label_classification"} if task == "classification" else {}
+    return {"num_labels": num_labels, **problem}
 
 
 def _can(task: str, config: PreTrainedConfig) -> bool:

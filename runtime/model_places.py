@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,14 +105,17 @@ def _folder(text: str) -> Path:
 
 @contextmanager
 def _without_reports(bars: bool) -> Iterator[None]:
-    """Without transformers' own report on what it loaded; errors and warnings of specdsl say it instead."""
+    """Without transformers' own report on what it loaded: the notes of a `LoadedModel` tell what matters."""
     verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    if not bars:
-        logging.disable_progress_bar()
+    logging.set_verbosity(ERROR)
+    _show_bars(bars and had_bars)
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()
+        _show_bars(had_bars)
+
+
+def _show_bars(shown: bool) -> None:
+    switch: Callable[[], None] = logging.enable_progress_bar if shown else logging.disable_progress_bar
+    switch()

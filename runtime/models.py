@@ -18,6 +18,8 @@ from specdsl.runtime.model_classes import class_for, head_settings
 from specdsl.runtime.model_places import Place, Source, is_folder, places
 from specdsl.runtime.new_modules import new_modules
 
+MIN_TOKENS = 4
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -55,6 +57,9 @@ class LoadedModel:
         if self._place is None:
             raise SpecFileError(f"`{self.name}` was built from its architecture alone and has no tokenizer")
         tokenizer: transformers.PreTrainedTokenizerBase = self._place.read(transformers.AutoTokenizer)
+        # Without its files transformers may make one of special tokens alone, to which all text is unknown.
+        if len(tokenizer) - len(tokenizer.all_special_tokens) < MIN_TOKENS:
+            raise SpecFileError(f"{self._place} holds no tokenizer")
         return tokenizer
 
 

@@ -59,7 +59,7 @@ def describe(model: nn.Module, adaptable: Callable[[nn.Module], bool] | None = N
     """The modules that can carry a spec, in model order.
 
     >>> from specdsl.runtime.architectures import build
-    >>> row = describe(build("t5-small"))[3]
+    >>> row = describe(build("t5-small"))[4]
     >>> row.name, row.role, row.layer
     ('encoder.block.0.layer.0.SelfAttention.v', 'encoder.attention.value', 0)
     """

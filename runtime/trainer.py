@@ -75,6 +75,10 @@ class AdapterTrainer(Trainer):
             callbacks=[_Reporter(progress)] if progress else None,
         )
         self.remove_callback(PrinterCallback)
+        if task.kind != "causal-lm":
+            # Heads of classification and regression take `num_items_in_batch` but do not divide by it, so the
+            # loss would grow with the accumulated batches, and outweigh the penalties.
+            self.model_accepts_loss_kwargs = False
 
     def measure(self, rows: Dataset) -> dict[str, float]:
         """The task's metrics on encoded rows."""

@@ -92,8 +92,10 @@ def fine_tune(
     check_device(settings)
     parsed = parse(spec) if isinstance(spec, str) else spec
     prepared = prepare(data_text, settings)
-    given = {"hyperparameters": dict(hyperparameters or {}), "on": on, "train": train}
-    run, checkpoint = _begin(settings, prepared, spec=parsed, model=model_text, **given)
+    values = dict(hyperparameters or {})
+    run, checkpoint = _begin(
+        settings, prepared, spec=parsed, model=model_text, hyperparameters=values, on=on, train=train
+    )
 
     # The seed comes before the model, whose new head draws from it.
     set_seed(settings.seed)
@@ -101,7 +103,7 @@ def fine_tune(
     rows = DatasetDict({part: base.encode(rows) for part, rows in prepared.parts.items()})
     held_out = evaluation_part(rows)
     whole = base.trained_whole(train)
-    adapter = attach(base.model, parsed, on=on, train=whole, seed=settings.seed, **given["hyperparameters"])
+    adapter = attach(base.model, parsed, on=on, train=whole, seed=settings.seed, **values)
     if settings.gradient_checkpointing:
         base.recompute_activations()
     trainer = AdapterTrainer(

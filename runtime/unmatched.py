@@ -45,10 +45,7 @@ def explain_role(
 
 def nearest_ending(pattern: str, rows: Sequence[SiteRow]) -> str | None:
     """A hint with the end of a module name that is most like the letters of the pattern."""
-    letters = re.sub(r"\\[dwsb]|\\|[\[\](){}^$*+?|]", "", pattern).strip(".")
-    parts = [row.name.split(".") for row in rows]
-    endings = dict.fromkeys(".".join(names[-size:]) for names in parts for size in (1, 2, 3))
-    near = nearest(letters, endings)
+    near = _nearest_ending(re.sub(r"\\[dwsb]|\\|[\[\](){}^$*+?|]", "", pattern).strip("."), rows)
     return f"did you mean a name that ends in `{near}`?" if near else None
 
 
@@ -69,7 +66,15 @@ def _unknown(text: str, rows: Sequence[SiteRow], written: Callable[[str], str]) 
     if any(f".{row.name}".endswith(f".{text}") for row in rows if row.name):
         return message, f"modules are named by a regular expression: `{written(_ending_in(text))}`"
     known = dict.fromkeys(way for row in rows if row.role for way in _ways_to_say(row.role))
-    return message, did_you_mean(text, known) or f"the roles here are {summary(rows)}"
+    role, ending = did_you_mean(text, known), _nearest_ending(text, rows)
+    if ending and not role:
+        return message, f"did you mean `{written(_ending_in(ending))}`?"
+    return message, role or f"the roles here are {summary(rows)}"
+
+
+def _nearest_ending(text: str, rows: Sequence[SiteRow]) -> str | None:
+    parts = [row.name.split(".") for row in rows if row.name]
+    return nearest(text, dict.fromkeys(".".join(names[-size:]) for names in parts for size in (1, 2, 3)))
 
 
 def _absent(text: str, kind: str, rows: Sequence[SiteRow]) -> tuple[str, str | None]:

@@ -98,12 +98,13 @@ def _value(node: Node, values: Mapping[Node, Array], xp: Arrays, sizes: Sizes, l
             return leaf(node)
 
 
-_TAKES_NUMBERS = frozenset({"add", "times", "scale", "divide", "negative"})
+TAKES_NUMBERS = frozenset({"add", "times", "scale", "divide", "negative"})
+"""Operators of arithmetic: a number among their arguments stays Python's and takes the dtype of its partner."""
 
 
 def _array(value: Array, xp: Arrays, node: Apply) -> Array:
     """Numbers stay Python's for arithmetic, where they take the dtype of their partner; functions want arrays."""
-    if isinstance(value, float) and node.operator not in _TAKES_NUMBERS:
+    if isinstance(value, float) and node.operator not in TAKES_NUMBERS:
         return xp.full((), value)
     return value
 
@@ -117,6 +118,8 @@ def concrete_options(node: Apply, sizes: Sizes) -> dict[str, Any]:
             continue
         if name == "items":
             result[name] = tuple(_slice_item(item, sizes) for item in value)
+        elif name == "sizes":
+            result[name] = tuple((axis, sizes.integer(size)) for axis, size in value)
         elif isinstance(value, tuple):
             result[name] = sizes.shape(value)
         elif isinstance(value, Size):

@@ -243,7 +243,7 @@ class FactorIR:
     start: Node | None = None
     start_reason: str = ""
     shape_reason: str = ""
-    shared: tuple[str, ...] | None = None
+    shared: tuple[str | Size, ...] | None = None
     orthonormal: bool = False
     lr: float | None = None
     decay: float | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from specdsl.affine import X, Y, total
+from specdsl.affine import NotAffine, X, Y, adapted_weight, total
 from specdsl.affine import W as BASE_WEIGHT
 from specdsl.elaborate.expressions import apply, negated, scalar, scaled
 from specdsl.facts import is_diagonal
@@ -138,6 +138,43 @@ def make_plan(ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int = TOKEN
     return Plan(output, planner.constants([output]), max(0, flops - base), base, saved, tokens)
 
 
+def prepared_weight(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> dict[str, Node]:
+    """`W'` and `b'` with the module's sizes decided; empty where the output is no weight."""
+    try:
+        weight = adapted_weight(ir)
+    except NotAffine:
+        return {}
+    planner = _Planner(ir, sizes, traits, TOKENS)
+    return {name: planner.prepared(node) for name, node in weight.items()}
+
+
+def prepared_penalties(
+    ir: SpecIR, sizes: Sizes, traits: LayerTraits
+) -> tuple[dict[str, Node], tuple[Node, ...]]:
+    """The penalties that belong to a single module, and what of them is computed once.
+
+    A penalty over the whole model gives the expression inside its `layers(...)`, whose values are gathered.
+    """
+    planner = _Planner(ir, sizes, traits, TOKENS)
+    found = {}
+    for penalty in ir.penalties:
+        found[penalty.text] = planner.prepared(penalty.value)
+    own = {text: node for text, node in found.items() if not _over_layers(node)}
+    for text, node in found.items():
+        for position, part in enumerate(layer_lists(node)):
+            own[f"{text} [{position}]"] = part.of
+    return own, planner.constants(own.values())
+
+
+def layer_lists(root: Node) -> list[Layers]:
+    """The `layers(...)` inside an expression, outermost first."""
+    return [node for node in topological([root]) if isinstance(node, Layers)]
+
+
+def _over_layers(node: Node) -> bool:
+    return bool(layer_lists(node))
+
+
 class _Planner:
     def __init__(self, ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int) -> None:
         self.ir = ir
@@ -145,11 +182,14 @@ class _Planner:
         self.traits = traits
         self.tokens = tokens
         self.trained = {factor.name for factor in ir.factors.values() if factor.is_trained}
-        self.targets = {name: self._prepared(node) for name, node in ir.targets.items()}
+        targets = ir.targets
+        if "x" in targets and not traits.input_is_tokens:
+            targets = adapted_weight(ir)  # x is one-hot here and never built, so x' has to be read as a weight
+        self.targets = {name: self.prepared(node) for name, node in targets.items()}
 
     # ------------------------------------------------------------------------------------- preparation
 
-    def _prepared(self, root: Node) -> Node:
+    def prepared(self, root: Node) -> Node:
         """Sizes decided, the absent bias put to zero, `init(...)` moved to the factors."""
         return transform([root], self._simplified)[root]
 
@@ -191,9 +231,11 @@ class _Planner:
             return self._bias_only(bias)
         if self.traits.weight_is_diagonal and is_diagonal(weight, True):
             return self._diagonal(weight, bias)
-        whole = interned(Through(Y.shape, weight, bias))
         pushed = self.push(X, weight)
         split = _with_base_output(pushed if bias is None else total(pushed, bias), self.traits.has_bias)
+        if self.traits.weight_is_diagonal:
+            return split  # a norm cannot run with a full matrix
+        whole = interned(Through(Y.shape, weight, bias))
         return min((split, whole), key=lambda node: self.total_cost(node)[0])
 
     def _bias(self) -> Node | None:
@@ -213,9 +255,9 @@ class _Planner:
     def _row(self, row: Node, matrix: Node) -> Node:
         match matrix:
             case Site():
-                return apply("times", (row, interned(Site((X.shape[1],), "w"))), row.shape)
+                return _times_ones(row, interned(Site((X.shape[1],), "w")))
             case Apply(operator="diag"):
-                return apply("times", (row, matrix.arguments[0]), row.shape)
+                return _times_ones(row, matrix.arguments[0])
             case Apply(operator="matmul"):
                 for operand in matrix.arguments:
                     row = self._row(row, operand)
@@ -465,6 +507,11 @@ def topological_outside_initial(root: Node) -> list[Node]:
             if not isinstance(node, Initial | Layers):
                 stack += node.children
     return found
+
+
+def _times_ones(row: Node, vector: Node) -> Node:
+    is_ones = isinstance(row, Apply) and row.operator == "ones"
+    return vector if is_ones else apply("times", (row, vector), row.shape)
 
 
 def _in_tokens(node: Node) -> bool:

@@ -1,10 +1,10 @@
 """Random numbers that depend on a key alone: `Stream("seed", 0, "A", "encoder.layer.3")`.
 
-A stream is the Philox generator in counter mode under the SHA-256 of its key, so a draw does not depend on the
-order of draws, on other adapters, on a device or on any global seed. Only the generator's raw 64-bit words are
-used, and only additions, multiplications, divisions and square roots are done with them, whose results IEEE 754
-fixes: values are the same bit by bit on every machine and under every numpy. (`orthonormal` alone goes through
-LAPACK and is the same up to rounding.)
+A stream is the Philox generator in counter mode under the SHA-256 of its key, so a draw does not depend on
+the order of draws, on other adapters, on a device or on any global seed. Only the generator's raw 64-bit
+words are used, and only additions, multiplications, divisions and square roots are done with them, whose
+results IEEE 754 fixes: values are the same bit by bit on every machine and under every numpy. (`orthonormal`
+alone goes through LAPACK and is the same up to rounding.)
 """
 
 from __future__ import annotations

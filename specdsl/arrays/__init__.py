@@ -1,8 +1,8 @@
 """Array namespaces: one definition of an operator's value serves numpy, forward derivatives and torch.
 
-An operator's value is written against `Arrays`. Arrays themselves carry `+ - * / @ **`, slicing and `.shape`;
-the namespace adds what differs between libraries. `numpy_arrays` computes float64 values, `dual` values with a
-directional derivative, `torch_arrays` what is trained.
+An operator's value is written against `Arrays`. Arrays themselves carry `+ - * / @ **` and `.shape`;
+the namespace adds what differs between libraries. `numpy_arrays` computes float64 values, `dual` values with
+a directional derivative, `torch_arrays` what is trained.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Arrays(Protocol):
     def concat(self, arrays: Sequence[Array], axis: int) -> Array: ...
     def broadcast(self, array: Array, shape: Sequence[int]) -> Array: ...
     def take(self, array: Array, index: Array, axis: int) -> Array: ...
+    def slice(self, array: Array, axis: int, start: int, stop: int, step: int = 1) -> Array: ...
     def scatter(self, values: Array, index: Array, length: int) -> Array: ...
     def einsum(self, pattern: str, *arrays: Array) -> Array: ...
 

@@ -39,7 +39,8 @@ class Dual:
 
     def __add__(self, other: Any) -> Dual:
         other = dual(other)
-        return Dual(self.value + other.value, self.tangent + other.tangent + 0 * (self.value + other.value))
+        value = self.value + other.value
+        return Dual(value, np.broadcast_to(self.tangent + other.tangent, value.shape))
 
     __radd__ = __add__
 
@@ -169,6 +170,7 @@ class DualArrays:
     reshape = _linear("reshape")
     permute = _linear("permute")
     broadcast = _linear("broadcast")
+    slice = _linear("slice")
     fft2 = _linear("fft2")
     ifft2 = _linear("ifft2")
     real = _linear("real")

@@ -43,6 +43,9 @@ class NumpyArrays:
     def take(self, array: Any, index: Any, axis: int) -> Any:
         return np.take(array, np.asarray(index).astype(np.int64), axis)
 
+    def slice(self, array: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
+        return array[(slice(None),) * (axis % array.ndim) + (slice(start, stop, step),)]
+
     def scatter(self, values: Any, index: Any, length: int) -> Any:
         flat = np.zeros(length, dtype=values.dtype)
         flat[np.asarray(index).astype(np.int64)] = values

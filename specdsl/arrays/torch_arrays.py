@@ -57,6 +57,10 @@ class TorchArrays:
         taken = array.index_select(axis, index.reshape(-1).long())
         return taken.reshape(*array.shape[:axis], *index.shape, *array.shape[axis + 1 :])
 
+    def slice(self, array: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
+        # Unlike `array[...]`, this works on fake tensors of a device that this build of torch does not have.
+        return torch.ops.aten.slice.Tensor(array, axis, start, stop, step)
+
     def scatter(self, values: Any, index: Any, length: int) -> Any:
         return values.new_zeros(length).index_put((index.long(),), values)
 
@@ -148,7 +152,7 @@ class TorchArrays:
     def inverse(self, array: Any) -> Any:
         # `inv` would wait for the device to learn whether a matrix is singular; NaN says it without waiting.
         inverse, failed = torch.linalg.inv_ex(array)
-        return inverse.masked_fill((failed != 0)[..., None, None], torch.nan)
+        return inverse.masked_fill((failed != 0).unsqueeze(-1).unsqueeze(-1), torch.nan)
 
     def pinv(self, array: Any) -> Any:
         return torch.linalg.pinv(array)
@@ -168,7 +172,8 @@ class TorchArrays:
         return Q * signs.unsqueeze(-2), R * signs.unsqueeze(-1)
 
     def lu(self, array: Any) -> tuple[Any, Any, Any]:
-        return tuple(torch.linalg.lu(array))  # type: ignore[return-value]
+        P, L, U = torch.linalg.lu(array)
+        return P, L, U
 
     def eigh(self, array: Any) -> tuple[Any, Any]:
         values, vectors = torch.linalg.eigh(array)

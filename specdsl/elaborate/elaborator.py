@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import Any
 
 from specdsl import limits, tree
-from specdsl.elaborate.clauses import RESERVED, TARGETS, UNDECLARED, Clauses, Definition
+from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
 from specdsl.elaborate.expressions import Expressions, apply, scalar
 from specdsl.elaborate.solver import MODULE_SIZES, ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
@@ -21,6 +21,7 @@ from specdsl.errors import (
     SpecError,
     SpecLimitError,
     SpecNameError,
+    SpecNotBuiltError,
     SpecSettingError,
     SpecShapeError,
     SpecSyntaxError,
@@ -115,6 +116,8 @@ class Elaborator:
     def run(self) -> Elaborated:
         errors = list(self.clauses.errors)
         raise_all([error for error in errors if isinstance(error, SpecLimitError)])
+        if any(isinstance(error, SpecNotBuiltError) for error in errors):
+            raise_all(errors)
         self._default_hyper_parameters()
         targets = self._targets(errors)
         penalties = self._penalties(errors)
@@ -479,11 +482,11 @@ class Elaborator:
         sizes: list[Size] = []
         for draft in self.drafts.values():
             sizes += self.solver.shape(draft.shape)
-            sizes += _node_sizes(draft.start)
+            sizes += node_sizes(draft.start)
         for node in self.values.values():
-            sizes += _node_sizes(node)
+            sizes += node_sizes(node)
         for key in self._final_roots:
-            sizes += _node_sizes(key)
+            sizes += node_sizes(key)
         names = {name for size in sizes for name in self.solver.resolved(size).symbols}
         while names - found:
             name = (names - found).pop()
@@ -549,12 +552,13 @@ class Elaborator:
             for name, node in self.values.items()
             if name in self.clauses.definitions and name not in self.hyper
         }
-        conditions = tuple(
+        resolved = [
             replace(
                 condition, left=self.solver.resolved(condition.left), right=self.solver.resolved(condition.right)
             )
             for condition in self.solver.conditions
-        )
+        ]
+        conditions = tuple({str(condition): condition for condition in reversed(resolved)}.values())[::-1]
         ir = SpecIR(
             targets={name: solved[node] for name, node in targets.items()},
             factors=factors,
@@ -596,8 +600,8 @@ class Elaborator:
             self._check_sharing(factor)
         return factor
 
-    def _sharing(self, kind: tree.Kind) -> tuple[str, ...]:
-        keys = []
+    def _sharing(self, kind: tree.Kind) -> tuple[str | Size, ...]:
+        keys: list[str | Size] = []
         for key in kind.keys:
             if isinstance(key, tree.Name) and key.name == "role":
                 keys.append("role")
@@ -608,12 +612,13 @@ class Elaborator:
                     f"`{key.span.text}` is the same in every module", key.span,
                     "keys are role, layer, n, m or made of them; `shared` alone is one tensor for the model",
                 )  # fmt: skip
-            keys.append(str(size))
+            keys.append(size)
         return tuple(keys)
 
     def _check_sharing(self, factor: FactorIR) -> None:
-        assert factor.shared is not None
-        allowed = {name for key in factor.shared for name in key.split() if name in MODULE_SIZES}
+        if factor.shared is None or "role" in factor.shared:
+            return
+        allowed = {name for key in factor.shared if isinstance(key, Size) for name in key.symbols & MODULE_SIZES}
         for size in factor.shape:
             outside = {name for name in _own_symbols(size) if name in MODULE_SIZES} - allowed
             if outside:
@@ -719,7 +724,8 @@ def _own_symbols(size: Size) -> set[str]:
     return found
 
 
-def _node_sizes(root: Node | None) -> list[Size]:
+def node_sizes(root: Node | None) -> list[Size]:
+    """Every size that an expression mentions, in shapes, numbers and options."""
     found: list[Size] = []
 
     def gather(value: Any) -> None:
@@ -779,6 +785,3 @@ def reading_order(roots: Any) -> list[str]:
             order.append(node.name)
         stack += reversed(node.children)
     return order
-
-
-__all__ = ["Elaborated", "RESERVED", "SITE_SHAPES", "elaborate", "reading_order"]

@@ -19,7 +19,7 @@ from specdsl.errors import (
     SpecSyntaxError,
     did_you_mean,
 )
-from specdsl.ir import Apply, Choice, Initial, Layers, Node, Part, Scalar, interned, topological
+from specdsl.ir import Apply, Choice, Initial, Layers, Node, Part, Scalar, interned, reads, topological
 from specdsl.operators.registry import Operator, Option, Shape, find_operator, operator_names
 from specdsl.sizes import SIZE_FUNCTIONS, Size
 from specdsl.source import Span
@@ -378,6 +378,8 @@ class Expressions:
             rows.append(self._beside(entries, syntax) if len(entries) > 1 or not entries[0].ndim else entries[0])
         if len(rows) == 1:
             return rows[0]
+        if any(reads(row) & {"x", "y"} for row in rows):
+            raise SpecNotBuiltError("adding rows to the tokens (`[P; y]`) is not built yet", syntax.span)
         if any(row.ndim != 2 for row in rows):
             raise SpecShapeError("`[A; B]` puts matrices one above the other", syntax.span)
         for row in rows[1:]:
@@ -439,6 +441,8 @@ class Expressions:
             return self._call_function(syntax, *function)
         if name == "init":
             return self._call_init(syntax)
+        if name == "top" and syntax.arguments and _is_layers(syntax.arguments[0]):
+            raise SpecNotBuiltError("ranking over the modules (`top(layers(...), k)`) is not built yet", syntax.span)
         if name == "layers":
             raise SpecSyntaxError(
                 "`layers(...)` is a list and stands inside max, min, sum, mean or top", syntax.span,
@@ -517,7 +521,8 @@ class Expressions:
     def _call_operator(self, operator: Operator, syntax: tree.Call) -> Node:
         expected = self.expected
         count = len(operator.inputs)
-        plain = list(syntax.arguments)
+        texts = [argument for argument in syntax.arguments if isinstance(argument, tree.Text)]
+        plain = [argument for argument in syntax.arguments if not isinstance(argument, tree.Text)]
         arrays_given = plain if operator.variadic else plain[:count]
         if len(arrays_given) < count:
             raise SpecSyntaxError(
@@ -525,7 +530,8 @@ class Expressions:
             )
         nested_start = operator.is_start and count
         arrays = [self.read(one) if nested_start else self._operand(one) for one in arrays_given]
-        options = self._options(operator, syntax, [] if operator.variadic else plain[count:], expected)
+        rest = [] if operator.variadic else plain[count:]
+        options = self._options(operator, syntax, [*texts, *rest], expected)
         if operator.draw is not None:
             options["label"] = f"{self.label}.{self.draws}"
             self.draws += 1
@@ -567,15 +573,23 @@ class Expressions:
         required = [option for option in declared if option.default is _REQUIRED]
         given: dict[str, Any] = {}
         sizes: list[tree.Expr] = []
-        positional = [option for option in declared if option.name != "seed"]
+        positional = [option for option in declared if option.name not in ("seed", "sizes")]
+        if not sized and any(option.name == "shape" for option in operator.options):
+            given["shape"] = tuple(self.size(size, f"a size of `{operator.name}`") for size in plain)
+            plain = []
         if sized and (len(plain) > len(positional)):
             head = len(required)
             positional, sizes, plain = positional[:head], plain[head:], plain[:head]
         if len(plain) > len(positional):
             raise SpecSyntaxError(f"`{operator.name}` takes fewer arguments", plain[len(positional)].span)
         pairs = [(option.name, value) for option, value in zip(positional, plain, strict=False)]
+        takes_any_size = any(option.name == "sizes" for option in declared)
         for name, value in [*pairs, *syntax.keywords]:
-            option = next((one for one in operator.options if one.name == name), None)
+            option = next((one for one in operator.options if one.name == name and name != "sizes"), None)
+            if option is None and takes_any_size:
+                named = given.get("sizes", ())
+                given["sizes"] = (*named, (name, self.size(value, f"the size `{name}`")))
+                continue
             if option is None:
                 raise SpecNameError(
                     f"`{operator.name}` has no option `{name}`", value.span,
@@ -585,7 +599,7 @@ class Expressions:
                 raise SpecSyntaxError(f"`{operator.name}` is given `{name}` twice", value.span)
             given[name] = self._option(operator, option, value)
         for option in declared:
-            if option.name not in given:
+            if option.name not in given and option.name != "sizes":
                 if option.default is _REQUIRED:
                     raise SpecSyntaxError(f"`{operator.name}` needs `{option.name}`", syntax.span)
                 if option.default is not None and not isinstance(option.default, str):

@@ -35,8 +35,9 @@ def lu(xp: Arrays, A: Array) -> tuple[Array, Array, Array]:
 def ldu(xp: Arrays, A: Array) -> tuple[Array, Array, Array, Array]:
     """`P, L, D, U` with `A = P @ L @ diag(D) @ U`: as `lu`, and U too has ones on its diagonal."""
     P, L, U = xp.lu(A)
-    D = xp.einsum("kk->k", U[:, : U.shape[0]])
-    return P, L, D, U / D[:, None]
+    k = U.shape[0]
+    D = xp.einsum("kk->k", xp.slice(U, 1, 0, k))
+    return P, L, D, U / xp.reshape(D, (k, 1))
 
 
 @operator("eigh", "... k k -> ... k, ... k k", latex=r"\operatorname{{eigh}}({0})")
@@ -46,13 +47,11 @@ def eigh(xp: Arrays, A: Array) -> tuple[Array, Array]:
 
 
 def _well_conditioned(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    k = int(random.integers(2, 6))
-    leading = tuple(random.integers(1, 3, size=random.integers(0, 2)))
-    return [random.normal(size=(*leading, k, k)) + 4.0 * k**0.5 * random.choice([-1.0, 1.0]) * _eye(k)], {}
-
-
-def _eye(k: int) -> Any:
-    return [[float(i == j) for j in range(k)] for i in range(k)]
+    k = int(random.integers(1, 6))
+    A = random.normal(size=(*random.integers(1, 3, size=random.integers(0, 2)), k, k))
+    for i in range(k):
+        A[..., i, i] += 4 * k**0.5
+    return [A], {}
 
 
 @operator(

@@ -8,12 +8,16 @@ from specdsl.arrays import Array, Arrays
 from specdsl.operators.registry import Option, Samples, operator
 
 
+def _size(random: Any) -> tuple[int, ...]:
+    return tuple(random.integers(1, 6, size=random.integers(0, 4)))
+
+
 def _positive(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    return [0.1 + random.random(size=(3, 5))], {}
+    return [0.1 + random.random(size=_size(random))], {}
 
 
 def _away_from_zero(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    size = (3, 5)
+    size = _size(random)
     return [random.choice([-1.0, 1.0], size=size) * (0.1 + random.random(size=size))], {}
 
 
@@ -73,7 +77,7 @@ def sin(xp: Arrays, A: Array) -> Array:
 
 
 @operator("cos", "... -> ...", facts=["elementwise", "identity_at_zero"], latex=r"\cos({0})",
-          samples=lambda random: ([random.normal(size=(3, 5))], {}))  # fmt: skip
+          samples=lambda random: ([random.normal(size=_size(random))], {}))  # fmt: skip
 def cos(xp: Arrays, A: Array) -> Array:
     """The cosine of every entry."""
     return xp.cos(A)
@@ -113,7 +117,7 @@ def ceil(xp: Arrays, A: Array) -> Array:
     return xp.ceil(A)
 
 
-_clamp_samples: Samples = lambda random: ([random.normal(size=(3, 5))], {"low": -0.5, "high": 0.7})  # noqa: E731
+_clamp_samples: Samples = lambda random: ([random.normal(size=_size(random))], {"low": -0.5, "high": 0.7})  # noqa: E731
 
 
 @operator("clamp", "... -> ...", facts=["elementwise", "idempotent"], samples=_clamp_samples,

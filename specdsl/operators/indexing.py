@@ -69,7 +69,13 @@ def _slice_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
           shape=_slice_shape, samples=_slice_samples)  # fmt: skip
 def slice_(xp: Arrays, A: Array, items: Items) -> Array:
     """`A[start:stop:step, i]`: a stretch of every axis, or one place, which removes the axis."""
-    return A[tuple(slice(*item) if isinstance(item, tuple) else item for item in items)]
+    shape = list(A.shape[len(items) :])
+    for axis, item in reversed(list(enumerate(items))):
+        is_place = isinstance(item, int)
+        bounds = slice(item, item + 1) if is_place else item if isinstance(item, slice) else slice(*item)
+        A = xp.slice(A, axis, *bounds.indices(A.shape[axis]))
+        shape = shape if is_place else [A.shape[axis], *shape]
+    return xp.reshape(A, tuple(shape))
 
 
 def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -109,7 +115,7 @@ def permute(xp: Arrays, M: Array, p: Array, both: bool = False) -> Array:
 
 def _butterfly_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
     n, k, i = (Size.of(options[name]) for name in ("n", "k", "i"))
-    context.whole(n / k, "the blocks of `butterfly(n, k, i)` are n/k wide")
+    context.whole(n / k, "`butterfly(n, k, i)` has k blocks")
     if i.constant:
         context.whole(n / (k * 2), "`butterfly(n, k, i)` halves the blocks")
         context.whole(k / Size.of(2).power(i.constant), "`butterfly(n, k, i)` joins 2^i blocks")
@@ -128,8 +134,8 @@ def butterfly(xp: Arrays, n: int, k: int, i: int) -> Array:
     """The permutation of the i-th butterfly factor (i from 0) over n places in k blocks.
 
     Every `2^i` neighbouring blocks are cut into halves; the even halves come first, then the odd ones. So a
-    block diagonal of k blocks under `permute(..., both=true)` joins halves that are two apart, then four, and so
-    on; `i = 0` changes nothing.
+    block diagonal of k blocks under `permute(..., both=true)` joins halves that are two apart; `i = 0`
+    changes nothing.
     """
     if i == 0:
         return xp.arange(n)
@@ -153,7 +159,7 @@ def _pairs_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 def pairs(xp: Arrays, M: Array) -> Array:
     """Every second column of M (first, third, ...) twice, side by side: `U : n x r ~ pairs(kaiming)`."""
     *leading, r = M.shape
-    single = xp.reshape(M, (*leading, r // 2, 2))[..., :1]
+    single = xp.slice(xp.reshape(M, (*leading, r // 2, 2)), -1, 0, 1)
     return xp.reshape(xp.broadcast(single, (*leading, r // 2, 2)), M.shape)
 
 

@@ -40,7 +40,7 @@ def tile(xp: Arrays, M: Array, rows: int, cols: int | None = None) -> Array:
     (a, b), cols = M.shape, M.shape[1] if cols is None else cols
     down, across = -(-rows // a), -(-cols // b)
     copies = xp.broadcast(xp.reshape(M, (1, a, 1, b)), (down, a, across, b))
-    return xp.reshape(copies, (down * a, across * b))[:rows, :cols]
+    return xp.slice(xp.slice(xp.reshape(copies, (down * a, across * b)), 0, 0, rows), 1, 0, cols)
 
 
 def _blocks_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -90,8 +90,9 @@ def blockdiag(xp: Arrays, *parts: Array) -> Array:
     """The matrices of a stack (or several matrices) along the diagonal, zeros elsewhere."""
     if len(parts) == 1 and len(parts[0].shape) == 3:
         k, p, q = parts[0].shape
-        on_diagonal = xp.eye(k, like=parts[0])[:, None, :, None] > 0.5
-        return xp.reshape(xp.where(on_diagonal, parts[0][:, :, None, :], 0.0), (k * p, k * q))
+        on_diagonal = xp.reshape(xp.eye(k, like=parts[0]) > 0.5, (k, 1, k, 1))
+        spread = xp.where(on_diagonal, xp.reshape(parts[0], (k, p, 1, q)), 0.0)
+        return xp.reshape(spread, (k * p, k * q))
     width, rows, before = sum(part.shape[1] for part in parts), [], 0
     for part in parts:
         p, q = part.shape

@@ -125,8 +125,8 @@ def _orth_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 def orth(xp: Arrays, A: Array, squared: bool = True, tol: float = 0) -> Array:
     """`||A.T@A - eye||_F^2` for a square or tall matrix, `||A@A.T - eye||_F^2` for a wide one.
 
-    It is zero where the columns (rows) are orthonormal. `squared=false` leaves out the square; with `tol` only
-    what is above it counts, `max(0, ... - tol)`.
+    It is zero where the columns (rows) are orthonormal. `squared=false` leaves out the square; with `tol`
+    only what is above it counts, `max(0, ... - tol)`.
     """
     n, m = A.shape[-2:]
     gram = transpose(xp, A) @ A if n >= m else A @ transpose(xp, A)

@@ -28,14 +28,7 @@ def negative(xp: Arrays, A: Array) -> Array:
     return -A
 
 
-def _matmul_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    return [random.normal(size=(3, 4)), random.normal(size=(4, 5)), random.normal(size=(5, 2))], {}
-
-
-@operator(
-    "matmul", "n m, m k -> n k", facts=["multilinear", "keeps_zero"], variadic=True, samples=_matmul_samples,
-    latex=r"{0} {1}",
-)  # fmt: skip
+@operator("matmul", "n m, m k -> n k", facts=["multilinear", "keeps_zero"], variadic=True, latex=r"{0} {1}")
 def matmul(xp: Arrays, *operands: Array) -> Array:
     """`A @ B @ ...`, from left to right; a vector at the left end is a row."""
     product = operands[0]
@@ -57,7 +50,8 @@ def times(xp: Arrays, A: Array, B: Array) -> Array:
 
 
 def _divide_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    return [random.normal(size=(3, 4)), 1.0 + random.random(size=(3, 4))], {}
+    shape = random.integers(1, 6, size=2)
+    return [random.normal(size=shape), 1.0 + random.random(size=shape)], {}
 
 
 @operator("divide", "..., ... -> ...", facts=["elementwise", "keeps_zero"], samples=_divide_samples,
@@ -68,7 +62,7 @@ def divide(xp: Arrays, A: Array, B: Array) -> Array:
 
 
 def _power_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    return [0.5 + random.random(size=(3, 4))], {"exponent": 1.5}
+    return [0.5 + random.random(size=random.integers(1, 6, size=2))], {"exponent": float(random.integers(-1, 4)) / 2}
 
 
 @operator("elpower", "... -> ...", facts=["elementwise"], options=[Option("exponent", "number")],
@@ -78,8 +72,13 @@ def elpower(xp: Arrays, A: Array, exponent: float) -> Array:
     return A ** (int(exponent) if float(exponent).is_integer() else float(exponent))
 
 
+def _matpower_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    k = int(random.integers(1, 6))
+    return [random.normal(size=(k, k))], {"exponent": int(random.integers(1, 5))}
+
+
 @operator("matpower", "k k -> k k", options=[Option("exponent", "size")], latex="{0}^{{{exponent}}}",
-          samples=lambda random: ([random.normal(size=(4, 4))], {"exponent": 3}))  # fmt: skip
+          samples=_matpower_samples)  # fmt: skip
 def matpower(xp: Arrays, A: Array, exponent: int) -> Array:
     """`A ^ k`, a small whole power of a square matrix."""
     product = A
@@ -114,15 +113,19 @@ def stop(xp: Arrays, A: Array) -> Array:
 
 
 @operator("numbers", "(), () -> k", variadic=True, shape=lambda context, shapes, options: (Size.of(len(shapes)),),
-          samples=lambda random: ([random.normal(size=()) for _ in range(3)], {}),
+          samples=lambda random: ([random.normal(size=()) for _ in range(random.integers(1, 5))], {}),
           latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")  # fmt: skip
 def numbers(xp: Arrays, *entries: Array) -> Array:
     """`[a, b]`, numbers as the entries of a vector."""
     return xp.concat([xp.reshape(entry, (1,)) for entry in entries], 0)
 
 
+def _fill_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    return [random.normal(size=())], {"shape": tuple(int(size) for size in random.integers(1, 6, size=2))}
+
+
 @operator("fill", "() -> k", options=[Option("shape", "size")], shape=lambda context, shapes, options: options["shape"],
-          samples=lambda random: ([random.normal(size=())], {"shape": (3, 4)}), latex="{0}")  # fmt: skip
+          samples=_fill_samples, latex="{0}")  # fmt: skip
 def fill(xp: Arrays, number: Array, shape: tuple[int, ...]) -> Array:
     """A number at every entry, as in the start `d ~ 0.1`."""
     return xp.broadcast(number, shape)

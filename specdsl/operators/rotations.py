@@ -63,13 +63,12 @@ def _skew_from_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 )  # fmt: skip
 def skew_from(xp: Arrays, q: Array) -> Array:
     """The skew matrix whose entries above the diagonal are those of q, row by row."""
-    entries = q.shape[-1]
+    *leading, entries = q.shape
     k = (1 + math.isqrt(1 + 8 * entries)) // 2
-    i, j = xp.arange(k, like=q)[:, None], xp.arange(k, like=q)[None, :]
+    i, j = xp.arange(k * k, like=q) // k, xp.arange(k * k, like=q) % k
     above, below = i < j, i > j
-    index = above * _place(i, j, k) + below * _place(j, i, k)
-    taken = xp.take(q, index, -1)
-    return xp.where(above, taken, xp.where(below, -taken, 0.0))
+    taken = xp.take(q, above * _place(i, j, k) + below * _place(j, i, k), -1)
+    return xp.reshape(xp.where(above, taken, xp.where(below, -taken, 0.0)), (*leading, k, k))
 
 
 def _place(row: Array, column: Array, k: int) -> Array:
@@ -113,7 +112,7 @@ def householder(xp: Arrays, U: Array) -> Array:
     """
     product = xp.eye(U.shape[-2], like=U)
     for i in range(U.shape[-1]):
-        u = U[..., i : i + 1]
+        u = xp.slice(U, -1, i, i + 1)
         squared = xp.sum(u * u, axis=-2, keep=True)
         squared = xp.where(squared > 0, squared, 1.0)
         product = product - (product @ u) @ transpose(xp, u) * (2.0 / squared)

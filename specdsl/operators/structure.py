@@ -14,8 +14,9 @@ from specdsl.operators.registry import Option, operator
 )  # fmt: skip
 def diag(xp: Arrays, v: Array) -> Array:
     """The square matrix with v on its diagonal; `v@diag(d) = v .* d`."""
-    on_diagonal = xp.eye(v.shape[-1], like=v) > 0.5
-    return xp.where(on_diagonal, v[..., None, :], 0.0)
+    *leading, k = v.shape
+    on_diagonal = xp.eye(k, like=v) > 0.5
+    return xp.where(on_diagonal, xp.reshape(v, (*leading, 1, k)), 0.0)
 
 
 @operator(
@@ -53,14 +54,14 @@ def zeros(xp: Arrays, shape: tuple[int, ...]) -> Array:
 @operator("outer", "a, b -> a b", facts=["multilinear", "keeps_zero"], latex=r"{0} {1}^\top")
 def outer(xp: Arrays, u: Array, v: Array) -> Array:
     """The matrix of all products `u_i * v_j`."""
-    return u[:, None] * v[None, :]
+    return xp.reshape(u, (*u.shape, 1)) * v
 
 
 @operator("kron", "a b, c d -> a*c b*d", facts=["multilinear", "keeps_zero"], latex=r"{0} \otimes {1}")
 def kron(xp: Arrays, A: Array, B: Array) -> Array:
     """The Kronecker product: the block matrix with the blocks `A_ij * B`."""
     (a, b), (c, d) = A.shape, B.shape
-    return xp.reshape(A[:, None, :, None] * B[None, :, None, :], (a * c, b * d))
+    return xp.reshape(xp.reshape(A, (a, 1, b, 1)) * xp.reshape(B, (1, c, 1, d)), (a * c, b * d))
 
 
 @operator(
@@ -68,13 +69,14 @@ def kron(xp: Arrays, A: Array, B: Array) -> Array:
 )
 def circulant(xp: Arrays, v: Array) -> Array:
     """`C_ij = v_(i-j mod k)`: v is the first column, and every column is the one before it, moved down."""
-    k = v.shape[-1]
-    places = xp.arange(k, like=v)
-    return xp.take(v, (places[:, None] - places[None, :]) % k, -1)
+    *leading, k = v.shape
+    places = xp.arange(k * k, like=v)
+    return xp.reshape(xp.take(v, (places // k - places) % k, -1), (*leading, k, k))
 
 
 def _rows_and_columns(xp: Arrays, A: Array) -> tuple[Array, Array]:
-    return xp.arange(A.shape[-2], like=A)[:, None], xp.arange(A.shape[-1], like=A)[None, :]
+    n, m = A.shape[-2:]
+    return xp.reshape(xp.arange(n, like=A), (n, 1)), xp.arange(m, like=A)
 
 
 @operator("lower", "... n m -> ... n m", facts=["linear", "keeps_zero", "lower", "idempotent"],

@@ -76,7 +76,8 @@ CASES: dict[str, tuple[str, dict[str, Any], Roles]] = {
     # Its norms are of a class of their own and cannot carry a spec.
     "DebertaModel": (
         "deberta",
-        values.SIZES | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "max_relative_positions": 16},
+        values.SIZES
+        | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "max_relative_positions": 16},
         FUSED | MLP | {"embedding": 1, None: 6},
     ),
     "DistilBertModel": ("distilbert", values.DISTILBERT, DISTILBERT),
@@ -97,7 +98,11 @@ CASES: dict[str, tuple[str, dict[str, Any], Roles]] = {
     "Olmo2ForCausalLM": ("olmo2", values.LLAMA, LLAMA | {"norm": 9}),
     "Phi3ForCausalLM": ("phi3", values.LLAMA, PHI3),
     "T5ForConditionalGeneration": ("t5", values.T5, T5),
-    "T5ForConditionalGeneration with gates": ("t5", values.T5 | {"feed_forward_proj": "gated-gelu"}, T5_GATED),
+    "T5ForConditionalGeneration with gates": (
+        "t5",
+        values.T5 | {"feed_forward_proj": "gated-gelu"},
+        T5_GATED,
+    ),
     "T5EncoderModel": ("t5", values.T5, ENCODER | {"embedding": 1, "encoder.embedding": 1, None: 1}),
     "T5ForSequenceClassification": ("t5", values.T5, T5 | {"head": 2}),
     "MT5ForConditionalGeneration": ("mt5", values.T5, T5_GATED),
@@ -106,7 +111,11 @@ CASES: dict[str, tuple[str, dict[str, Any], Roles]] = {
     "DeiTForImageClassification": ("deit", values.IMAGES, VIT | {"head": 1}),
     "DeiTForImageClassificationWithTeacher": ("deit", values.IMAGES, VIT | {"head": 2}),
     "Dinov2Model": ("dinov2", values.DINOV2, VIT),
-    "Dinov2Model with gates": ("dinov2", values.DINOV2 | {"use_swiglu_ffn": True}, VIT | two_of("mlp", "gate")),
+    "Dinov2Model with gates": (
+        "dinov2",
+        values.DINOV2 | {"use_swiglu_ffn": True},
+        VIT | two_of("mlp", "gate"),
+    ),
     "Dinov2WithRegistersModel": ("dinov2_with_registers", values.DINOV2, VIT),
     "CLIPModel": ("clip", values.CLIP, CLIP),
     "CLIPForImageClassification": (

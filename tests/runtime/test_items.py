@@ -46,32 +46,34 @@ def test_a_pattern_never_names_the_model_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "message"),
+    ("pattern", "message", "hint"),
     [
         (
             "query",
-            "`re:query` matches the name of no module\n"
-            "  hint: it must match a whole name, such as `encoder.layer.0.attention.self.query`",
+            "`re:query` matches the name of no module",
+            "it must match a whole name, such as `encoder.layer.0.attention.self.query`",
         ),
         (
             r".*\.querry",
-            "`re:.*\\.querry` matches the name of no module\n  hint: did you mean a name that ends in `query`?",
+            r"`re:.*\.querry` matches the name of no module",
+            "did you mean a name that ends in `query`?",
         ),
-        ("zzz", "`re:zzz` matches the name of no module"),
-        ("(", "`re:(` is not a regular expression: missing ) at position 1"),
-        ("*", "`re:*` is not a regular expression: nothing to repeat at position 0"),
-        ("a" * 501, "a regular expression of 501 characters is too long: 500 are allowed"),
-        ("(a{99}){99}", "`re:(a{99}){99}` asks for more than 1000 repeats"),
-        ("a{2,99999999999}", "`re:a{2,99999999999}` asks for more than 1000 repeats"),
+        ("zzz", "`re:zzz` matches the name of no module", None),
+        ("(", "`re:(` is not a regular expression: missing ) at position 1", None),
+        ("*", "`re:*` is not a regular expression: nothing to repeat at position 0", None),
+        ("a" * 501, "a regular expression of 501 characters is too long: 500 are allowed", None),
+        ("(a{99}){99}", "`re:(a{99}){99}` asks for more than 1000 repeats", None),
+        ("a{2,99999999999}", "`re:a{2,99999999999}` asks for more than 1000 repeats", None),
         (
             r"(\w|\w\w|\.)*[!?]",
-            "`re:(\\w|\\w\\w|\\.)*[!?]` takes more than a second to match\n"
-            "  hint: a repeat inside a repeat is the usual cause",
+            r"`re:(\w|\w\w|\.)*[!?]` takes more than a second to match",
+            "a repeat inside a repeat is the usual cause",
         ),
     ],
 )
-def test_a_pattern_that_names_nothing_says_why(pattern: str, message: str) -> None:
-    assert str(error(Item(f"re:{pattern}"))) == message
+def test_a_pattern_that_names_nothing_says_why(pattern: str, message: str, hint: str | None) -> None:
+    found = error(Item(f"re:{pattern}"))
+    assert (found.message, found.hint) == (message, hint)
 
 
 def test_no_pattern_takes_long() -> None:

@@ -1,4 +1,4 @@
-"""Roles come from the family's table, from the class, or from the head's name; unknown models keep the last two."""
+"""Roles come from the family's table, the class or the head's name; unknown models keep the last two."""
 
 from __future__ import annotations
 
@@ -212,7 +212,9 @@ def test_an_item_does_not_mean_another(role: str | None, item: str) -> None:
 
 def test_roles_of_the_language() -> None:
     assert all(is_role(role) and is_role(f"text.{role}") for role in ROLES)
-    assert not any(is_role(text) for text in ("query", "text", "attention.", "middle.attention", "Attention", ""))
+    assert not any(
+        is_role(text) for text in ("query", "text", "attention.", "middle.attention", "Attention", "")
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,10 @@ SIZES = {
     "intermediate_size": 64,
     "vocab_size": 50,
 }
-IMAGES = {key: size for key, size in SIZES.items() if key != "vocab_size"} | {"image_size": 32, "patch_size": 8}
+IMAGES = {key: size for key, size in SIZES.items() if key != "vocab_size"} | {
+    "image_size": 32,
+    "patch_size": 8,
+}
 SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
 LLAMA = SIZES | SPECIAL | {"num_key_value_heads": 2}
 GEMMA = LLAMA | {"head_dim": 8}

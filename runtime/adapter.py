@@ -1,0 +1,362 @@
+"""The handle of an attached spec: merge, disable, penalties, report, save, detach."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from specdsl.errors import SpecMergeError
+from specdsl.lowering.adapted import ModuleAdapters, adapters_of, detach_from
+from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.runtime.penalties import PenaltyLedger, penalty_values
+from specdsl.runtime.report import AdapterReport, report_of
+from specdsl.runtime.survey import Survey, SurveyedModule
+from specdsl.spec import Spec
+
+if TYPE_CHECKING:
+    from specdsl.runtime.attach import attach
+
+__all__ = ["Adapter", "Member", "attach"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One adapted module: what the survey says of it, and its factors."""
+
+    surveyed: SurveyedModule
+    layer: LayerAdapter
+
+    @property
+    def name(self) -> str:
+        return self.surveyed.target.name
+
+    @property
+    def module(self) -> nn.Module:
+        return self.surveyed.target.module
+
+    @property
+    def state(self) -> ModuleAdapters:
+        state = adapters_of(self.module)
+        assert state is not None
+        return state
+
+
+class Adapter:
+    """An attached spec. Made by `specdsl.attach` and `specdsl.load`.
+
+    Attributes:
+        model: the model that carries it.
+        spec: the spec, with its settings.
+        name: its name among the model's adapters.
+        seed: of its random starts.
+        dtype: of its factors, None for float32.
+    """
+
+    def __init__(
+        self, model: nn.Module, survey: Survey, name: str, seed: int, dtype: torch.dtype | None, members: list[Member]
+    ) -> None:
+        self.model = model
+        self.survey = survey
+        self.spec: Spec = survey.spec
+        self.name = name
+        self.seed = seed
+        self.dtype = dtype
+        self.members = members
+        self.is_attached = False
+        self._originals: dict[str, dict[str, Tensor]] = {}
+        self._required_grad: dict[str, bool] = {}
+        self.ledger = PenaltyLedger(self)
+
+    @classmethod
+    def _attached(
+        cls, model: nn.Module, survey: Survey, name: str, seed: int, dtype: torch.dtype | None,
+        members: list[Member], attach_to: Callable[[nn.Module, str, LayerAdapter], None],
+    ) -> Adapter:  # fmt: skip
+        adapter = cls(model, survey, name, seed, dtype, members)
+        adapter._freeze_base()
+        for member in members:
+            for place in (member.name, *member.surveyed.target.tied):
+                attach_to(model.get_submodule(place), name, member.layer)
+        adapter.is_attached = True
+        adapter.ledger.start()
+        return adapter
+
+    def _freeze_base(self) -> None:
+        whole = {id(parameter) for _, module in self.survey.trained_whole for parameter in module.parameters()}
+        for name, parameter in self.model.named_parameters():
+            if ".specdsl." in f".{name}":
+                continue
+            self._required_grad[name] = parameter.requires_grad
+            parameter.requires_grad_(id(parameter) in whole)
+        for name, module in self.survey.trained_whole:
+            tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+            self._originals[name] = {key: value.detach().clone() for key, value in tensors.items()}
+
+    # ----------------------------------------------------------------------------------------- factors
+
+    def factors(self) -> Iterator[tuple[str, str, Tensor]]:
+        """Every factor once: the module that holds it, its name, its value."""
+        for member in self.members:
+            for name, value in member.layer.own_factors():
+                yield member.name, name, value
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The trained parameters: of factors, and of the modules that `train` names."""
+        for member in self.members:
+            for name in member.layer.attributes:
+                if self.spec.ir.factors[name].is_trained:
+                    yield from member.layer.own_parameters(name)
+        for _, module in self.survey.trained_whole:
+            yield from module.parameters()
+
+    @property
+    def trainable_parameters(self) -> int:
+        """Trained factor entries, without what `train` names."""
+        return self.survey.trainable_parameters
+
+    def parameter_groups(self, lr: float, weight_decay: float | None = None) -> list[dict[str, Any]]:
+        """Groups for an optimiser, with the learning rates and weight decays that the spec gives its factors.
+
+        Args:
+            lr: the optimiser's learning rate; a factor with `lr = 16` gets 16 times as much.
+            weight_decay: the optimiser's weight decay, where the spec scales it (`decay = 0`).
+
+        >>> import specdsl, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4))
+        >>> adapter = specdsl.attach(model, "W + A@B | B ~ zeros, lr = 16", on="re:0")
+        >>> [group["lr"] for group in adapter.parameter_groups(1e-3)]
+        [0.001, 0.016]
+        """
+        groups: dict[tuple[float, float | None], list[nn.Parameter]] = {}
+        for member in self.members:
+            for name in member.layer.attributes:
+                factor = self.spec.ir.factors[name]
+                if factor.is_trained:
+                    key = (1.0 if factor.lr is None else factor.lr, factor.decay)
+                    groups.setdefault(key, []).extend(member.layer.own_parameters(name))
+        whole = [parameter for _, module in self.survey.trained_whole for parameter in module.parameters()]
+        if whole:
+            groups.setdefault((1.0, None), []).extend(dict.fromkeys(whole))
+        return [_group(parameters, lr * factor, decay, weight_decay) for (factor, decay), parameters in groups.items()]
+
+    # --------------------------------------------------------------------------------------- penalties
+
+    def penalties(self) -> dict[str, Tensor]:
+        """The value of every penalty term, under its text, summed over the modules."""
+        return penalty_values(self)
+
+    def penalty(self) -> Tensor:
+        """The sum of all penalties, for a loop that adds it to its loss: `loss = loss + adapter.penalty()`.
+
+        From the first backward pass through it on, the loop is trusted to add it itself, and a step without it warns.
+        Otherwise penalties enter every optimiser step by themselves.
+        """
+        return self.ledger.tracked(penalty_values(self))
+
+    # ------------------------------------------------------------------------------------------- state
+
+    def merge(self) -> None:
+        """Put the adapted weights into the modules; the base tensors are kept for `unmerge`.
+
+        Raises:
+            SpecMergeError: the update is no weight, a factor is not finite, or a weight is shared with another
+                module. The model is as it was.
+        """
+        self._check_attached()
+        self._check_mergeable()
+        with self._while_model_is_whole(self._unmerge_quietly):
+            for member in self.members:
+                state = member.state
+                if self.name not in state.merged:
+                    state.merge((*state.merged, self.name))
+                    self._check_finite(member)
+
+    def unmerge(self) -> None:
+        """Take the adapted weights out again: the base comes back bit for bit."""
+        self._check_attached()
+        for member in self.members:
+            state = member.state
+            if self.name in state.merged:
+                others = tuple(name for name in state.merged if name != self.name)
+                if others:
+                    state.merge(others)
+                else:
+                    state.unmerge()
+
+    @property
+    def is_merged(self) -> bool:
+        return bool(self.members) and all(self.name in member.state.merged for member in self.members)
+
+    def merge_and_unload(self) -> nn.Module:
+        """The model with the adapted weights in it and nothing of specdsl left."""
+        self.merge()
+        for member in self.members:
+            state = member.state
+            others = tuple(name for name in state.merged if name != self.name)
+            if others:
+                self.unmerge()
+                raise SpecMergeError(f"`{member.name}` has other adapters merged: {', '.join(others)}")
+        for member in self.members:
+            state = member.state
+            state.kept_weight = state.kept_bias = None
+            state.merged = ()
+        self._originals.clear()
+        self.detach()
+        return self.model
+
+    def detach(self) -> nn.Module:
+        """Take the adapter away: the model's weights, classes and `requires_grad` are what they were."""
+        self._check_attached()
+        self.ledger.stop()
+        for member in self.members:
+            for place in (member.name, *member.surveyed.target.tied):
+                detach_from(self.model.get_submodule(place), self.name)
+        self._put_back(self._originals)
+        parameters = dict(self.model.named_parameters())
+        if not any(".specdsl." in f".{name}" for name in parameters):
+            for name, required in self._required_grad.items():
+                if name in parameters:
+                    parameters[name].requires_grad_(required)
+        self.is_attached = False
+        return self.model
+
+    @contextmanager
+    def disabled(self) -> Iterator[None]:
+        """Within it the model computes as if this adapter were not there.
+
+        >>> import specdsl, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4))
+        >>> adapter = specdsl.attach(model, "W + A@B", on="re:0")
+        >>> with adapter.disabled():
+        ...     bare = model(torch.ones(6))
+        """
+        self._check_attached()
+        was_merged = [self.name in member.state.merged for member in self.members]
+        before = [self.name in member.state.disabled for member in self.members]
+        if any(was_merged):
+            self.unmerge()
+        trained = self._swapped(self._originals)
+        for member in self.members:
+            self._switch(member, off=True)
+        try:
+            yield
+        finally:
+            self._put_back(trained)
+            for member, was_off in zip(self.members, before, strict=True):
+                self._switch(member, off=was_off)
+            for member, merged in zip(self.members, was_merged, strict=True):
+                if merged:
+                    member.state.merge((*member.state.merged, self.name))
+
+    def _switch(self, member: Member, off: bool) -> None:
+        for place in (member.name, *member.surveyed.target.tied):
+            state = adapters_of(self.model.get_submodule(place))
+            assert state is not None
+            (state.disabled.add if off else state.disabled.discard)(self.name)
+            state.refresh()
+
+    def _put_back(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        for name, values in tensors.items():
+            module = self.model.get_submodule(name)
+            own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+            for key, value in values.items():
+                own[key].data = value.to(own[key].device)
+
+    def _swapped(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+        """Put `tensors` into the modules and give back what was there."""
+        before = {}
+        for name in tensors:
+            module = self.model.get_submodule(name)
+            own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+            before[name] = {key: own[key].data for key in tensors[name]}
+        self._put_back(tensors)
+        return before
+
+    # ------------------------------------------------------------------------------------------ checks
+
+    def _check_attached(self) -> None:
+        if not self.is_attached:
+            raise SpecMergeError(f"the adapter `{self.name}` is not attached any more")
+
+    def _check_mergeable(self) -> None:
+        facts = self.spec.facts
+        if not facts.mergeable:
+            raise SpecMergeError(
+                f"{self.spec.label} is not a weight and cannot be merged: {facts.why_not}",
+                hint="keep it attached, or save it as an adapter",
+            )
+        for place, name, value in self.factors():
+            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+                raise SpecMergeError(f"the factor `{name}` of `{place}` has values that are not finite")
+        for member in self.members:
+            self._check_member(member)
+
+    def _check_member(self, member: Member) -> None:
+        lowered, site, target = member.layer.lowered, member.surveyed.site, member.surveyed.target
+        if site.weight_is_diagonal and "W" in lowered.weight and not lowered.weight_is_diagonal:
+            raise SpecMergeError(
+                f"W' of `{target.name}` is not diagonal, as a norm's weight has to be", hint="adapt norms with diag(...)"
+            )
+        if site.kind == "Embedding" and "b" in lowered.weight:
+            raise SpecMergeError(f"`{target.name}` is an embedding and has no bias to merge into")
+        if site.kind == "RMSNorm" and "b" in lowered.weight:
+            raise SpecMergeError(f"`{target.name}` is an RMS norm and has no bias to merge into")
+        if target.shares:
+            raise SpecMergeError(
+                f"the weight of `{target.name}` is also that of `{target.shares[0]}`: merging would change both",
+                hint="untie the weights first",
+            )
+
+    def _check_finite(self, member: Member) -> None:
+        weight = member.surveyed.site.weight
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise SpecMergeError(f"the merged weight of `{member.name}` has values that are not finite")
+
+    @contextmanager
+    def _while_model_is_whole(self, undo: Callable[[], None]) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            undo()
+            raise
+
+    def _unmerge_quietly(self) -> None:
+        self.unmerge()
+
+    # ------------------------------------------------------------------------------------------- rest
+
+    def report(self) -> AdapterReport:
+        """The adapted modules with shapes, counts and plans; totals; what is not adapted and why."""
+        return report_of(self.survey)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the adapter to a folder: safetensors and a JSON, nothing that could run code."""
+        from specdsl.runtime.checkpoint import save
+
+        return save(self, folder)
+
+    def __repr__(self) -> str:
+        state = "" if self.is_attached else ", detached"
+        return (
+            f"<Adapter {self.name}: {self.spec.label} on {len(self.members)} modules, "
+            f"{self.trainable_parameters:,} trained{state}>"
+        )
+
+
+def _group(
+    parameters: list[nn.Parameter], lr: float, decay: float | None, weight_decay: float | None
+) -> dict[str, Any]:
+    group: dict[str, Any] = {"params": parameters, "lr": lr}
+    if decay is not None:
+        group["weight_decay"] = 0.0 if decay == 0 else decay * (weight_decay or 0.0)
+    elif weight_decay is not None:
+        group["weight_decay"] = weight_decay
+    assert math.isfinite(lr)
+    return group

@@ -1,0 +1,104 @@
+"""`attach`: a spec into a model, in place and all or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from specdsl.errors import SpecSettingError
+from specdsl.lowering.adapted import adapters_of, attach_to, check_adapter_name
+from specdsl.runtime.adapter import Adapter, Member
+from specdsl.runtime.derive import DTYPES, derive
+from specdsl.runtime.items import Item
+from specdsl.runtime.survey import Survey, check_loaded, survey
+from specdsl.spec import Spec, parse
+
+Items = Sequence[str | Item] | str | None
+
+
+def attach(
+    model: nn.Module,
+    spec: Spec | str | Path,
+    *,
+    on: Items = None,
+    exclude: Sequence[str | Item] = (),
+    layers: Sequence[int] | None = None,
+    train: Items = None,
+    name: str = "default",
+    seed: int = 0,
+    dtype: torch.dtype | str | None = None,
+    **hyperparameters: Any,
+) -> Adapter:
+    """Attach a spec to a model, in place. On any error the model is as it was.
+
+    The model's own parameters are frozen; only factors, and what `train` names, are trained.
+
+    Args:
+        model: a PyTorch model with loaded weights.
+        spec: a spec, or what `specdsl.parse` takes.
+        on: roles (`"attention.query"`), groups (`"mlp"`) or `"re:PATTERN"`s; replaces the spec's own `on`.
+        exclude, layers: leave out modules; take only these blocks.
+        train: modules trained whole and saved with the adapter, such as a new `"head"`.
+        name: of this adapter; a model may carry several, whose differences add up.
+        seed: of the random starts.
+        dtype: of the factors, float32 by default.
+        hyperparameters: values for the spec's hyper-parameters (`r=4`), and for `index` factors (`I=[3, 17]`).
+
+    Returns:
+        The handle to merge, save, disable and detach.
+
+    Raises:
+        SpecError: the spec, a target, a size or a setting is wrong.
+
+    >>> import specdsl, torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    >>> adapter = specdsl.attach(model, "W + A@B", on="re:0", r=2)
+    >>> adapter.trainable_parameters
+    20
+    """
+    check_adapter_name(name)
+    checked = spec if isinstance(spec, Spec) else parse(spec)
+    indices = {key: value for key, value in hyperparameters.items() if _is_index(checked, key)}
+    checked = checked.set(**{key: value for key, value in hyperparameters.items() if key not in indices})
+    found = survey(model, checked, on=on, exclude=exclude, layers=layers, train=train, indices=indices)
+    return attach_survey(model, found, name=name, seed=seed, dtype=dtype)
+
+
+def attach_survey(
+    model: nn.Module, found: Survey, *, name: str = "default", seed: int = 0, dtype: torch.dtype | str | None = None
+) -> Adapter:
+    """Attach what `specdsl.runtime.survey.survey` has laid out."""
+    check_adapter_name(name)
+    _refuse_taken_name(model, name)
+    check_loaded(model, found.modules)
+    layers = derive(found, seed, _dtype(dtype))
+    members = [Member(module, layer) for module, layer in zip(found.modules, layers, strict=True)]
+    return Adapter._attached(model, found, name, seed, _dtype(dtype), members, attach_to)
+
+
+def _is_index(spec: Spec, name: str) -> bool:
+    return name in spec.ir.factors and spec.ir.factors[name].kind == "index"
+
+
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    if not isinstance(dtype, str):
+        return dtype
+    if dtype not in DTYPES:
+        raise SpecSettingError(f"`{dtype}` is no dtype of factors", hint=f"dtypes are {', '.join(DTYPES)}")
+    return DTYPES[dtype]
+
+
+def _refuse_taken_name(model: nn.Module, name: str) -> None:
+    for module_name, module in model.named_modules():
+        state = adapters_of(module)
+        if state is not None and name in state.adapters:
+            raise SpecSettingError(
+                f"the model has an adapter `{name}` already (on `{module_name}`)",
+                hint="choose another `name=`, or detach that one first",
+            )
+
+

@@ -1,0 +1,214 @@
+"""The values adapters begin with: random draws, what is derived from loaded weights, what `init(...)` keeps.
+
+Runs after all modules and sizes are known and before anything of the model changes, so a mistake leaves it untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+from specdsl.arrays.torch_arrays import TorchArrays
+from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
+from specdsl.ir import Apply, Factor, Node, SpecIR, topological
+from specdsl.lowering.layer_adapter import LayerAdapter, Lowered, Values, initial_nodes
+from specdsl.lowering.sites import LayerSite
+from specdsl.runtime.survey import Survey, SurveyedModule
+from specdsl.starting import Starting, draw_numpy
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+def derive(survey: Survey, seed: int, dtype: torch.dtype | None) -> list[LayerAdapter]:
+    """An adapter for every surveyed module, with its starting values; modules that share a weight share one.
+
+    Args:
+        survey: the spec over the model.
+        seed: of all random draws that state no seed of their own.
+        dtype: of the factors; float32 by default.
+
+    Raises:
+        SpecStartError: a value at the start is not finite.
+        SpecSettingError: a random start is impossible for these sizes.
+    """
+    deriver = _Deriver(survey, seed, dtype)
+    return [deriver.adapter(module) for module in survey.modules]
+
+
+class _Deriver:
+    def __init__(self, survey: Survey, seed: int, dtype: torch.dtype | None) -> None:
+        self.survey = survey
+        self.ir: SpecIR = survey.spec.ir
+        self.seed = seed
+        self.dtype = dtype
+        self.owners: dict[tuple[str, str], LayerAdapter] = {}
+        self.startings: dict[str, Starting] = {}
+
+    def adapter(self, module: SurveyedModule) -> LayerAdapter:
+        with torch.no_grad():
+            values = self._values(module)
+        adapter = LayerAdapter(module.lowered, values, self.survey.spec.label)
+        for name in values.factors:
+            self.owners[name, module.scopes[name]] = adapter
+        return adapter
+
+    def _values(self, module: SurveyedModule) -> Values:
+        starting = self._starting(module)
+        values = Values()
+        for name in _factors_in_use(self.ir, module.lowered):
+            owner = self.owners.get((name, module.scopes[name]))
+            if owner is not None:
+                values.owners[name] = owner
+            else:
+                values.factors[name] = self._factor(starting, name, module)
+        values.constants = [
+            self._finite(starting.constant(node).clone(), "a derived value", module) for node in module.lowered.constants
+        ]
+        known = set(module.lowered.constants)
+        for node in initial_nodes([program.output for program in module.lowered.weight.values()]):
+            if node not in known:
+                values.initials[node] = starting.constant(node).clone()
+        return values
+
+    def _factor(self, starting: Starting, name: str, module: SurveyedModule) -> Tensor:
+        factor = self.ir.factors[name]
+        value = starting.factor(name)
+        if factor.kind == "index":
+            return value.long()
+        wanted = DTYPES[factor.dtype] if factor.dtype else self.dtype or torch.float32
+        value = value.detach().to(wanted)
+        return self._finite(value.clone(memory_format=torch.contiguous_format), f"`{name}`", module)
+
+    def _finite(self, value: Tensor, what: str, module: SurveyedModule) -> Tensor:
+        if value.is_floating_point() and not _is_fake(value) and not bool(torch.isfinite(value).all()):
+            raise SpecStartError(
+                f"{what} starts with values that are not finite in `{module.target.name}`",
+                hint="is the weight loaded and finite?",
+            )
+        return value
+
+    def _starting(self, module: SurveyedModule) -> Starting:
+        name = module.target.name
+        if name not in self.startings:
+            site = module.site
+            work = torch.promote_types(site.weight.dtype, self.dtype or torch.float32)
+            device = site.weight.device
+            known = {
+                factor: self.owners[factor, scope].factor(factor).detach().to(work)
+                if self.ir.factors[factor].kind != "index"
+                else self.owners[factor, scope].factor(factor)
+                for factor, scope in module.scopes.items()
+                if (factor, scope) in self.owners
+            }
+            self.startings[name] = Starting(
+                self.ir,
+                TorchArrays(device, work),
+                module.sizes,
+                _SiteValues(site, work),
+                partial(self._draw, module, device, work),
+                known | self._given_indices(module, device),
+                self._over_layers,
+            )
+        return self.startings[name]
+
+    def _given_indices(self, module: SurveyedModule, device: torch.device) -> dict[str, Tensor]:
+        found = {}
+        for name, places in self.survey.indices.items():
+            index = torch.as_tensor(places, dtype=torch.long, device=device)
+            shape = module.sizes.shape(self.ir.factors[name].shape)
+            if tuple(index.shape) != shape:
+                raise SpecSettingError(f"the index `{name}` has {tuple(index.shape)} entries, but {shape} are wanted")
+            largest = max(module.sizes.integer(size) for size in _indexed_sizes(self.ir, name))
+            if min(places, default=0) < 0 or max(places, default=0) >= largest:
+                raise SpecSettingError(f"the index `{name}` has a place outside 0..{largest - 1}")
+            found[name] = index
+        return found
+
+    def _over_layers(self, node: Node) -> Tensor:
+        """The value of an expression in every adapted module, one after the other."""
+        values = [self._starting(module).constant(node) for module in self.survey.modules]
+        shapes = {tuple(value.shape) for value in values}
+        if len(shapes) > 1:
+            raise SpecNotBuiltError("a list over modules of different sizes is not built yet")
+        return torch.stack([value.to(values[0].device) for value in values])
+
+    def _draw(
+        self, module: SurveyedModule, device: torch.device, dtype: torch.dtype, node: Apply, shape: tuple[int, ...],
+        options: dict[str, Any],
+    ) -> Tensor:  # fmt: skip
+        scope = self._draw_scope(module, node)
+        array = draw_numpy(node, shape, options, self.seed, scope)
+        tensor = torch.from_numpy(array)
+        return tensor.to(device) if array.dtype.kind in "iu" else tensor.to(dtype).to(device)
+
+    def _draw_scope(self, module: SurveyedModule, node: Apply) -> str:
+        """A shared factor's draw belongs to what shares it, not to the module that happens to come first."""
+        owner = str(node.option("label")).rsplit(".", 1)[0]
+        return module.scopes.get(owner, module.target.name)
+
+
+class _SiteValues(Mapping[str, Tensor]):
+    """`W` and `b` of a module in the working dtype, made when first read."""
+
+    def __init__(self, site: LayerSite, dtype: torch.dtype) -> None:
+        self.site = site
+        self.dtype = dtype
+        self.made: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.made:
+            self.made[name] = self._make(name)
+        return self.made[name]
+
+    def _make(self, name: str) -> Tensor:
+        site = self.site
+        if name == "w":
+            return site.weight.detach().to(self.dtype)
+        if name == "W":
+            matrix = site.matrix(site.weight.detach()).to(self.dtype)
+            return torch.diag(matrix) if site.weight_is_diagonal else matrix
+        if name == "b":
+            if site.bias is not None:
+                return site.bias.detach().to(self.dtype)
+            return torch.zeros(site.sizes["m"], dtype=self.dtype, device=site.weight.device)
+        raise KeyError(name)
+
+    def __iter__(self) -> Any:
+        return iter(("W", "b"))
+
+    def __len__(self) -> int:
+        return 2
+
+
+def _factors_in_use(ir: SpecIR, lowered: Lowered) -> list[str]:
+    """The factors that a module has to hold: the trained ones, and the frozen ones its programs read."""
+    read = {
+        step.node.name
+        for program in (lowered.output, *lowered.weight.values(), *lowered.penalties.values())
+        for step in program.steps
+        if isinstance(step.node, Factor)
+    }
+    return [name for name, factor in ir.factors.items() if factor.is_trained or factor.kind == "index" or name in read]
+
+
+def _indexed_sizes(ir: SpecIR, name: str) -> list[Any]:
+    """The sizes of the axes that an index picks from."""
+    found = [
+        node.arguments[0].shape[0]
+        for node in topological(ir.roots())
+        if isinstance(node, Apply)
+        and node.operator == "take"
+        and isinstance(node.arguments[1], Factor)
+        and node.arguments[1].name == name
+    ]
+    return found or [ir.factors[name].shape[0]]
+
+
+def _is_fake(value: Tensor) -> bool:
+    return isinstance(value, FakeTensor) or value.is_meta
+

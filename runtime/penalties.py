@@ -1,0 +1,228 @@
+"""Penalties enter every optimiser step exactly once, with their written weight, in anybody's training loop.
+
+The gradient of a penalty is added to a factor's gradient when the first backward pass after a step has reached the
+factor; the gradient tensor is marked, so accumulation over several passes adds nothing more, and clipping sees it.
+Where gradients are scaled (float16) or reduced between processes while the pass runs, it is added right before the
+step instead, by a hook on the optimiser. Adding to `outputs.loss` would multiply it by the number of accumulated passes
+and lose it wherever the loss is computed anew from the logits.
+
+A loop that uses `adapter.penalty()` in its loss is left alone from then on; a step without it warns.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from specdsl.arrays.torch_arrays import TorchArrays
+from specdsl.errors import SpecWarning
+from specdsl.interpret import Sizes, evaluate
+from specdsl.ir import Layers, Node, reads
+from specdsl.plan import layer_lists
+
+if TYPE_CHECKING:
+    from specdsl.runtime.adapter import Adapter
+
+_MARK = "specdsl_penalised"
+"""Attribute of a gradient tensor that already holds the penalty's part."""
+
+
+def penalty_values(adapter: Adapter) -> dict[str, Tensor]:
+    """Every penalty of an adapter by its text, summed over modules; a shared factor counts once."""
+    return {penalty.text: _total(adapter, penalty.text, penalty.value) for penalty in adapter.spec.ir.penalties}
+
+
+def _total(adapter: Adapter, text: str, value: Node) -> Tensor:
+    lists = layer_lists(value)
+    if lists:
+        return _over_layers(adapter, text, value, lists)
+    total: Tensor | None = None
+    seen: set[tuple[Any, ...]] = set()
+    for member in adapter.members:
+        key = _tensors_read(adapter, member.surveyed.scopes, value)
+        if key in seen:
+            continue
+        seen.add(key)
+        term = member.layer.penalty(text, member.surveyed.site)
+        total = term if total is None else total + term.to(total.device)
+    assert total is not None
+    return total
+
+
+def _tensors_read(adapter: Adapter, scopes: Any, value: Node) -> tuple[Any, ...]:
+    """What makes two modules' penalties the same term: the very tensors they read."""
+    names = reads(value)
+    own = tuple((name, scopes[name]) for name in sorted(names) if name in scopes)
+    if not names & {"W", "b"} and all(adapter.spec.ir.factors[name].shared is not None for name, _ in own):
+        return own
+    return (*own, id(scopes))
+
+
+def _over_layers(adapter: Adapter, text: str, value: Node, lists: list[Layers]) -> Tensor:
+    gathered: dict[Node, Tensor] = {}
+    for position, node in enumerate(lists):
+        terms = [member.layer.penalty(f"{text} [{position}]", member.surveyed.site) for member in adapter.members]
+        gathered[node] = torch.stack([term.to(terms[0].device) for term in terms])
+    member = adapter.members[0]
+    first = next(iter(gathered.values()))
+    arrays = TorchArrays(first.device, first.dtype)
+    sizes: Sizes = member.surveyed.sizes
+    found = evaluate([value], arrays, sizes, member.layer.read, gathered)[value]
+    assert isinstance(found, Tensor)
+    return found
+
+
+class PenaltyLedger:
+    """Sees to it that an adapter's penalties are in every step, once."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter  # held by the parameters' hooks: penalties live as long as the model
+        self._hooks: list[Any] = []
+        self._step_hook: Any = None
+        self.by_hand = False
+        self.included = False
+        self.parameters: list[nn.Parameter] = []
+        self._added: dict[nn.Parameter, Tensor] = {}
+        self._ready: dict[nn.Parameter, Tensor | None] = {}
+
+    # -------------------------------------------------------------------------------------------- life
+
+    def start(self) -> None:
+        if not self.adapter.spec.ir.penalties:
+            return
+        self.parameters = self._parameters()
+        for parameter in self.parameters:
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._after_backward))
+        ledger = weakref.ref(self)
+
+        def before_step(optimizer: Any, arguments: Any, keywords: Any) -> None:
+            own = ledger()
+            if own is not None:
+                own._before_step(optimizer)
+
+        self._step_hook = register_optimizer_step_pre_hook(before_step)
+        weakref.finalize(self, self._step_hook.remove)
+
+    def stop(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+        if self._step_hook is not None:
+            self._step_hook.remove()
+            self._step_hook = None
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """The parameters that a penalty reads."""
+        adapter = self.adapter
+        names = frozenset().union(*(reads(penalty.value) for penalty in adapter.spec.ir.penalties))
+        return [
+            parameter
+            for member in adapter.members
+            for name in member.layer.attributes
+            if name in names and adapter.spec.ir.factors[name].is_trained
+            for parameter in member.layer.own_parameters(name)
+        ]
+
+    # --------------------------------------------------------------------------------------- automatic
+
+    def _is_active(self) -> bool:
+        return self.adapter.is_attached and any(member.layer.training for member in self.adapter.members)
+
+    def _after_backward(self, parameter: nn.Parameter) -> None:
+        if not self.by_hand and self._is_active() and not self._must_wait():
+            self._add_to(parameter)
+
+    def _must_wait(self) -> bool:
+        """Whether gradients of a pass may be scaled (float16) or are reduced between processes while it runs."""
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if distributed and torch.distributed.get_world_size() > 1:
+            return True
+        return any(member.layer.saw_half_precision for member in self.adapter.members)
+
+    def _add_to(self, parameter: nn.Parameter) -> None:
+        if parameter.grad is not None and getattr(parameter.grad, _MARK, False):
+            return
+        gradient = self._gradient(parameter)
+        if gradient is None:
+            return
+        if parameter.grad is None:
+            parameter.grad = gradient.clone()
+        else:
+            parameter.grad.add_(gradient)
+        setattr(parameter.grad, _MARK, True)
+        self._added[parameter] = gradient
+
+    def _gradient(self, parameter: nn.Parameter) -> Tensor | None:
+        """The gradient of all penalties in a parameter. Each is handed out once, so none outlives its pass."""
+        if parameter not in self._ready:
+            learning = [one for one in self.parameters if one.requires_grad]
+            with torch.enable_grad():
+                total = _summed(penalty_values(self.adapter))
+            found = torch.autograd.grad(total, learning, allow_unused=True)
+            self._ready = dict(zip(learning, found, strict=True))
+        return self._ready.pop(parameter, None)
+
+    def _before_step(self, optimizer: Any) -> None:
+        stepping = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        parameters = [one for one in self.parameters if id(one) in stepping and one.requires_grad]
+        if not parameters or not self._is_active():
+            return
+        if self.by_hand:
+            if not self.included:
+                self._warn()
+        elif any(parameter.grad is not None for parameter in parameters):
+            for parameter in parameters:
+                self._add_to(parameter)
+        self._end_step(parameters)
+
+    def _end_step(self, parameters: list[nn.Parameter]) -> None:
+        self.included = False
+        self._added.clear()
+        self._ready.clear()
+        for parameter in parameters:
+            if parameter.grad is not None and hasattr(parameter.grad, _MARK):
+                delattr(parameter.grad, _MARK)
+
+    def _warn(self) -> None:
+        texts = ", ".join(f"`{penalty.text}`" for penalty in self.adapter.spec.ir.penalties)
+        warnings.warn(
+            f"this training step left out the penalty {texts} of the adapter `{self.adapter.name}`, which the loop adds "
+            "itself with `adapter.penalty()`", SpecWarning, stacklevel=4,
+        )  # fmt: skip
+
+    # ----------------------------------------------------------------------------------------- by hand
+
+    def tracked(self, values: dict[str, Tensor]) -> Tensor:
+        """The sum of the penalties, which notices when a backward pass goes through it."""
+        total = _summed(values)
+        if total.requires_grad:
+            ledger = weakref.ref(self)
+
+            def passed(gradient: Tensor) -> None:
+                own = ledger()
+                if own is not None:
+                    own._passed()
+
+            total.register_hook(passed)
+        return total
+
+    def _passed(self) -> None:
+        self.included = True
+        if not self.by_hand:
+            self.by_hand = True
+            for parameter, gradient in self._added.items():
+                if parameter.grad is not None:
+                    parameter.grad.sub_(gradient)
+            self._added.clear()
+
+
+def _summed(values: dict[str, Tensor]) -> Tensor:
+    total: Tensor | None = None
+    for value in values.values():
+        total = value if total is None else total + value
+    return torch.zeros(()) if total is None else total

@@ -1,0 +1,178 @@
+"""What an adapter consists of, as data, as a table for terminals, and as plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from specdsl.runtime.survey import Survey, SurveyedModule
+
+
+@dataclass(frozen=True)
+class ModuleRow:
+    """One adapted module; a shared factor is counted in its first module."""
+
+    name: str
+    role: str | None
+    kind: str
+    n: int
+    m: int
+    factors: str
+    trainable: int
+    plan: str
+    flops: int
+    floor: int
+    saved: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "role": self.role, "kind": self.kind, "n": self.n, "m": self.m,
+            "trainable": self.trainable,
+            "plan": {"order": self.plan, "flops": self.flops, "frozen_flops": self.floor, "saved_bytes": self.saved},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FoldedRow:
+    """Equal rows of repeated blocks as one: `layer.{0..11}.query`, 12 times."""
+
+    pattern: str
+    count: int
+    row: ModuleRow
+    trainable: int
+
+
+@dataclass(frozen=True)
+class AdapterReport:
+    """The adapted modules of a survey, totals, penalties and facts.
+
+    Attributes:
+        trainable_parameters: trained factor entries.
+        head_parameters: parameters of modules trained whole.
+        base_parameters: the model's own.
+        penalties: (text, number of modules it is summed over).
+        notes: what the user should know; `skipped`: what is not adapted, and why.
+    """
+
+    label: str
+    modules: tuple[ModuleRow, ...]
+    trainable_parameters: int
+    head_parameters: int
+    base_parameters: int
+    penalties: tuple[tuple[str, int], ...]
+    facts: dict[str, Any]
+    conditions: tuple[str, ...]
+    notes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def percentage(self) -> float:
+        """Trained factor entries in percent of the model's own parameters."""
+        return 100.0 * self.trainable_parameters / max(1, self.base_parameters)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as `specdsl compile --json` prints it."""
+        return {
+            "spec": self.label,
+            "trainable_parameters": self.trainable_parameters,
+            "head_parameters": self.head_parameters,
+            "base_parameters": self.base_parameters,
+            "percentage": self.percentage,
+            "modules": [row.as_dict() for row in self.modules],
+            "penalties": [{"text": text, "modules": count} for text, count in self.penalties],
+            "facts": self.facts,
+            "conditions": list(self.conditions),
+            "notes": list(self.notes),
+            "not_adapted": [{"name": name, "why": why} for name, why in self.skipped],
+        }
+
+    def folded(self) -> list[FoldedRow]:
+        """The rows with repeated blocks folded, in model order."""
+        groups: dict[tuple[Any, ...], list[ModuleRow]] = {}
+        for row in self.modules:
+            key = (_pattern(row.name), row.role, row.kind, row.n, row.m, row.factors, row.plan)
+            groups.setdefault(key, []).append(row)
+        return [
+            FoldedRow(_folded_name(key[0], rows), len(rows), rows[0], sum(row.trainable for row in rows))
+            for key, rows in groups.items()
+        ]
+
+    def __str__(self) -> str:
+        lines = [f"{self.label} on {len(self.modules)} modules"]
+        for folded in self.folded():
+            row = folded.row
+            lines.append(
+                f"  {folded.pattern}  {row.n} x {row.m}  {row.factors}  {folded.trainable:,} trained  y' = {row.plan}"
+            )
+        for text, count in self.penalties:
+            lines.append(f"  penalty {text} (over {count} modules)")
+        lines += [f"  note: {note}" for note in self.notes]
+        lines.append(self.total_line())
+        return "\n".join(lines)
+
+    def total_line(self) -> str:
+        head = f", and {self.head_parameters:,} in modules trained whole" if self.head_parameters else ""
+        return (
+            f"{self.trainable_parameters:,} trainable parameters, {self.percentage:.3f} % of "
+            f"{self.base_parameters:,}{head}"
+        )
+
+
+def report_of(survey: Survey) -> AdapterReport:
+    """The report of a survey."""
+    return AdapterReport(
+        label=survey.spec.label,
+        modules=tuple(_row(survey, module) for module in survey.modules),
+        trainable_parameters=survey.trainable_parameters,
+        head_parameters=survey.head_parameters,
+        base_parameters=survey.base_parameters,
+        penalties=tuple((penalty.text, len(survey.modules)) for penalty in survey.spec.ir.penalties),
+        facts=survey.spec.facts.as_dict(),
+        conditions=tuple(str(condition) for condition in survey.spec.ir.conditions),
+        notes=survey.selection.notes,
+        skipped=survey.selection.skipped,
+    )
+
+
+def _row(survey: Survey, module: SurveyedModule) -> ModuleRow:
+    sizes = module.site.sizes
+    shapes = []
+    for name, factor in survey.spec.ir.factors.items():
+        if factor.is_trained or factor.shared is not None:
+            shape = " x ".join(map(str, module.sizes.shape(factor.shape))) or "number"
+            kind = "" if factor.is_trained else "frozen "
+            shared = "shared " if factor.shared is not None else ""
+            shapes.append(f"{kind}{shared}{name} {shape}")
+    plan = module.lowered.plan
+    return ModuleRow(
+        module.target.name, module.target.role, module.site.kind, sizes["n"], sizes["m"], ", ".join(shapes),
+        module.trainable, plan.order, plan.flops, plan.floor, plan.saved,
+    )  # fmt: skip
+
+
+def _pattern(name: str) -> str:
+    return re.sub(r"(?<![^.])\d+(?![^.])", "*", name)
+
+
+def _folded_name(pattern: str, rows: list[ModuleRow]) -> str:
+    if len(rows) == 1 or "*" not in pattern:
+        return rows[0].name
+    numbers = [[int(part) for part in row.name.split(".") if part.isdigit()] for row in rows]
+    columns = [sorted(set(column)) for column in zip(*numbers, strict=True)]
+    for column in columns:
+        shown = _ranges(column) if len(column) > 1 else str(column[0])
+        pattern = pattern.replace("*", f"{{{shown}}}" if len(column) > 1 else shown, 1)
+    return pattern
+
+
+def _ranges(numbers: list[int]) -> str:
+    return ", ".join(_runs(numbers))
+
+
+def _runs(numbers: list[int]) -> Iterator[str]:
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        part = [number for _, number in run]
+        yield str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}"

@@ -1,0 +1,200 @@
+"""A module that carries adapters: the same object, class test and parameters, with another forward.
+
+The class of the module is replaced by a subclass of it, so `isinstance(m, nn.Linear)`, `m.weight` and every name in
+the state dict stay. Several adapters add up: each contributes the difference that it alone would make.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from specdsl.errors import SpecSettingError
+from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.lowering.sites import LayerSite, own_class, site_of
+
+ATTRIBUTE = "specdsl"
+"""The name under which a module holds its adapters."""
+
+
+class ModuleAdapters(nn.Module):
+    """The adapters of one module, by name, and the base weights kept while some are merged."""
+
+    def __init__(self, site: LayerSite) -> None:
+        super().__init__()
+        self.site = (site,)
+        self.running: tuple[LayerAdapter, ...] = ()
+        self.disabled: set[str] = set()
+        self.merged: tuple[str, ...] = ()
+        self.register_buffer("kept_weight", None, persistent=False)
+        self.register_buffer("kept_bias", None, persistent=False)
+        self.had_bias = site.bias is not None
+
+    @property
+    def adapters(self) -> dict[str, LayerAdapter]:
+        return {name: child for name, child in self.named_children() if isinstance(child, LayerAdapter)}
+
+    def add(self, name: str, adapter: LayerAdapter) -> None:
+        self.add_module(name, adapter)
+        self.refresh()
+
+    def remove(self, name: str) -> None:
+        delattr(self, name)
+        self.disabled.discard(name)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Decide once which adapters run, so that a forward pass asks no names."""
+        self.running = tuple(
+            adapter
+            for name, adapter in self.adapters.items()
+            if name not in self.disabled and name not in self.merged
+        )
+
+    @property
+    def base_site(self) -> LayerSite:
+        """The site with the base's own weight, also while adapters are merged into it."""
+        site = self.site[0]
+        if not self.merged:
+            return site
+        return cast(LayerSite, site.with_weight(self.kept_weight, self.kept_bias))
+
+    # ------------------------------------------------------------------------------------------ merging
+
+    def merge(self, names: tuple[str, ...]) -> None:
+        """Put the base plus the differences of the named adapters into the module's weight and bias."""
+        site = self.site[0]
+        base = self.base_site
+        weight, bias = self.merged_tensors(names, base)
+        if not self.merged and names:
+            self.kept_weight = site.weight.data
+            self.kept_bias = None if site.bias is None else site.bias.data
+        if not names:
+            self.unmerge()
+            return
+        self.merged = names
+        site.weight.data = weight
+        self._set_bias(bias)
+        self.refresh()
+
+    def unmerge(self) -> None:
+        """Put the kept base tensors back: the very tensors, bit for bit."""
+        if self.merged:
+            site = self.site[0]
+            assert self.kept_weight is not None
+            site.weight.data = self.kept_weight
+            if self.had_bias:
+                assert site.bias is not None and self.kept_bias is not None
+                site.bias.data = self.kept_bias
+            else:
+                self._set_bias(None)
+            self.kept_weight = self.kept_bias = None
+            self.merged = ()
+        self.refresh()
+
+    def _set_bias(self, bias: Tensor | None) -> None:
+        site = self.site[0]
+        if site.bias is not None and bias is not None:
+            site.bias.data = bias
+        elif site.bias is None and bias is not None:
+            site.module.bias = nn.Parameter(bias, requires_grad=False)
+        elif bias is None and not self.had_bias and "bias" in site.module._parameters:
+            site.module._parameters["bias"] = None
+
+    def merged_tensors(self, names: tuple[str, ...], base: LayerSite) -> tuple[Tensor, Tensor | None]:
+        """The weight (in the module's layout) and bias that hold the named adapters, in the base's dtype."""
+        matrix = base.matrix(base.weight)
+        total: Tensor | None = None
+        offset: Tensor | None = None
+        with torch.no_grad():
+            for name in names:
+                changed = self.adapters[name].merged(base)
+                if "W" in changed:
+                    wide = matrix.to(torch.promote_types(matrix.dtype, changed["W"].dtype))
+                    new = changed["W"].diagonal() if base.weight_is_diagonal else changed["W"]
+                    total = new if total is None else total + (new - wide)
+                if "b" in changed:
+                    start = torch.zeros_like(changed["b"]) if base.bias is None else base.bias
+                    offset = changed["b"] if offset is None else offset + (changed["b"] - start)
+        weight = base.weight.data if total is None else base.layout(total).to(base.weight.dtype).contiguous()
+        bias = base.bias if offset is None else offset.to(base.weight.dtype)
+        return weight, None if bias is None else bias.data
+
+
+class AdaptedLayer:
+    """What is put in front of a module's class; never made on its own."""
+
+    specdsl: ModuleAdapters
+    specdsl_base_class: type[nn.Module]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        state = self.specdsl
+        if not state.running:
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
+        (x,) = args if args else kwargs.values()
+        site = state.base_site
+
+        def base() -> Tensor:
+            if state.merged:
+                return site.through(x, site.weight, site.bias)
+            return super(AdaptedLayer, self).forward(x)  # type: ignore[misc,no-any-return]
+
+        if len(state.running) == 1 and not state.merged:
+            return site.to_output(state.running[0].output(site, x, base), x)
+        own = base()
+        total = site.from_output(super().forward(x))  # type: ignore[misc]
+        for adapter in state.running:
+            total = total + (adapter.output(site, x, lambda: own) - site.from_output(own))
+        return site.to_output(total, x)
+
+    def extra_repr(self) -> str:
+        inner = super().extra_repr()  # type: ignore[misc]
+        labels = ", ".join(f"{name}={adapter.label}" for name, adapter in self.specdsl.adapters.items())
+        return f"{inner}, specdsl: {labels}" if inner else f"specdsl: {labels}"
+
+
+@cache
+def _adapted_class(base: type[nn.Module]) -> type[nn.Module]:
+    return type(base.__name__, (AdaptedLayer, base), {"specdsl_base_class": base, "__module__": base.__module__})
+
+
+def adapters_of(module: nn.Module) -> ModuleAdapters | None:
+    """What a module carries, or None."""
+    found = module._modules.get(ATTRIBUTE)
+    return found if isinstance(found, ModuleAdapters) else None
+
+
+def attach_to(module: nn.Module, name: str, adapter: LayerAdapter) -> None:
+    """Let `module` carry `adapter` under `name`."""
+    state = adapters_of(module)
+    if state is None:
+        site = site_of(module)
+        assert site is not None
+        state = ModuleAdapters(site)
+        state.train(module.training)
+        module.__class__ = _adapted_class(own_class(module))
+        module.add_module(ATTRIBUTE, state)
+    state.add(name, adapter)
+    adapter.train(module.training)
+
+
+def detach_from(module: nn.Module, name: str) -> None:
+    """Take the adapter away; the module gets its own class back with the last one."""
+    state = adapters_of(module)
+    if state is None or name not in state.adapters:
+        return
+    if name in state.merged:
+        state.merge(tuple(other for other in state.merged if other != name))
+    state.remove(name)
+    if not state.adapters:
+        module.__class__ = own_class(module)
+        del module._modules[ATTRIBUTE]
+
+
+def check_adapter_name(name: str) -> None:
+    """Raise SpecSettingError unless `name` can be an adapter's name."""
+    if not name.isidentifier() or hasattr(nn.Module, name) or hasattr(ModuleAdapters, name):
+        raise SpecSettingError(f"`{name}` cannot be an adapter's name", hint="use letters, digits and `_`")

@@ -1,0 +1,189 @@
+"""One spec in one module: its factors as parameters, frozen values as buffers, its programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from specdsl.facts import is_diagonal
+from specdsl.interpret import Sizes
+from specdsl.ir import Factor, Initial, Node, SpecIR
+from specdsl.lowering.program import Program
+from specdsl.lowering.sites import LayerSite
+from specdsl.plan import LayerTraits, Plan, make_plan, prepared_penalties, prepared_weight
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A spec for modules of one size and type: everything that is equal among them.
+
+    Attributes:
+        plan: how the output is computed.
+        output: its program.
+        weight: programs of `W'` and `b'`, absent where unchanged or not mergeable.
+        penalties: a program for each penalty that belongs to a single module, under its text.
+        constants: expressions whose values a module stores.
+        weight_is_diagonal: whether `W'` is zero off the diagonal, as a norm's has to be.
+    """
+
+    ir: SpecIR
+    plan: Plan
+    output: Program
+    weight: Mapping[str, Program]
+    penalties: Mapping[str, Program]
+    constants: tuple[Node, ...]
+    weight_is_diagonal: bool
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Lowered:
+        return self  # nothing in it changes, and copies of a model share it
+
+
+def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
+    """Plan a spec for a module and compile the plan."""
+    plan = make_plan(ir, sizes, traits)
+    penalties, penalty_constants = prepared_penalties(ir, sizes, traits)
+    constants = tuple(dict.fromkeys((*plan.constants, *penalty_constants)))
+    weight = prepared_weight(ir, sizes, traits)
+    return Lowered(
+        ir,
+        plan,
+        Program(plan.output, constants, sizes),
+        {name: Program(node, constants, sizes) for name, node in weight.items()},
+        {text: Program(node, constants, sizes) for text, node in penalties.items()},
+        constants,
+        "W" in weight and is_diagonal(weight["W"], traits.weight_is_diagonal),
+    )
+
+
+@dataclass
+class Values:
+    """The values a module's adapter begins with.
+
+    Attributes:
+        factors: by name; those another module owns are absent.
+        owners: for a shared factor, the adapter that holds it.
+        constants: in the order of `Lowered.constants`.
+        initials: the starts that `init(...)` reads when the adapter is merged.
+    """
+
+    factors: dict[str, Tensor] = field(default_factory=dict)
+    owners: dict[str, LayerAdapter] = field(default_factory=dict)
+    constants: list[Tensor] = field(default_factory=list)
+    initials: dict[Node, Tensor] = field(default_factory=dict)
+
+
+class LayerAdapter(nn.Module):
+    """The factors of one spec in one module.
+
+    Trained factors are `nn.Parameter`s under their own names, so a state dict says `...query.specdsl.default.A`;
+    frozen factors and constants are buffers that a state dict leaves out, since they come back from the spec.
+    """
+
+    def __init__(self, lowered: Lowered, values: Values, label: str) -> None:
+        super().__init__()
+        self.lowered = lowered
+        self.label = label
+        self.owners = dict(values.owners)
+        self.saw_half_precision = False
+        self.attributes: dict[str, str] = {}
+        for name, value in values.factors.items():
+            self._hold(name, value)
+        self.constant_names: dict[Node, str] = {}
+        for position, (node, constant) in enumerate(zip(lowered.constants, values.constants, strict=True)):
+            self.constant_names[node] = f"constant_{position}"
+            self.register_buffer(f"constant_{position}", constant, persistent=False)
+        for position, (node, initial) in enumerate(values.initials.items()):
+            self.constant_names[node] = f"initial_{position}"
+            self.register_buffer(f"initial_{position}", initial, persistent=False)
+
+    def _hold(self, name: str, value: Tensor) -> None:
+        factor = self.lowered.ir.factors[name]
+        attribute = name if not hasattr(self, name) else f"{name}_"
+        self.attributes[name] = attribute
+        if not factor.is_trained:
+            self.register_buffer(attribute, value, persistent=False)
+            return
+        self.register_parameter(attribute, nn.Parameter(value))
+        if factor.orthonormal:
+            nn.utils.parametrizations.orthogonal(self, attribute)
+
+    def factor(self, name: str) -> Tensor:
+        """The current value of a factor, its own or a shared one."""
+        if name in self.owners:
+            return self.owners[name].factor(name)
+        value = getattr(self, self.attributes[name])
+        assert isinstance(value, Tensor)
+        return value
+
+    def set_factor(self, name: str, value: Tensor) -> None:
+        """Put a value into one of the module's own factors, keeping the parameter's identity."""
+        attribute = self.attributes[name]
+        with torch.no_grad():
+            if self.lowered.ir.factors[name].orthonormal:
+                setattr(self, attribute, value)
+            else:
+                getattr(self, attribute).copy_(value)
+
+    def own_factors(self) -> Iterator[tuple[str, Tensor]]:
+        """The factors this module holds, in the order of the formula."""
+        for name in self.lowered.ir.factors:
+            if name in self.attributes:
+                yield name, self.factor(name)
+
+    def own_parameters(self, name: str) -> list[nn.Parameter]:
+        """The parameters behind a trained factor (more than its value where a constraint holds it)."""
+        attribute = self.attributes[name]
+        if attribute in self._parameters:
+            parameter = self._parameters[attribute]
+            return [parameter] if parameter is not None else []
+        return list(self.parametrizations[attribute].parameters())  # type: ignore[index,operator,union-attr]
+
+    def read(self, node: Node) -> Tensor:
+        """The stored tensor of a factor, a constant or a start."""
+        if isinstance(node, Factor):
+            return self.factor(node.name)
+        constant = getattr(self, self.constant_names[node])
+        assert isinstance(constant, Tensor)
+        return constant
+
+    def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
+        """The adapted output, as `tokens x m`."""
+        if self.lowered.penalties:
+            self.saw_half_precision = x.dtype == torch.float16 or (
+                torch.is_autocast_enabled(x.device.type) and torch.get_autocast_dtype(x.device.type) == torch.float16
+            )
+        return self.lowered.output.run(site, self.read, x, base, self.training)
+
+    def merged(self, site: LayerSite) -> dict[str, Tensor]:
+        """`W'` as `n x m` and `b'`, those of them that change, in the widest dtype involved."""
+        programs = self.lowered.weight
+        return {name: program.run(site, self.read, like=site.weight) for name, program in programs.items()}
+
+    def penalty(self, text: str, site: LayerSite) -> Tensor:
+        return self.lowered.penalties[text].run(site, self.read, training=self.training, like=site.weight)
+
+    def extra_repr(self) -> str:
+        shapes = [f"{name}: {' x '.join(map(str, value.shape)) or 'number'}" for name, value in self.own_factors()]
+        return ", ".join([self.label, *shapes])
+
+
+def initial_nodes(nodes: list[Node]) -> list[Initial]:
+    """The `init(...)` parts that a list of expressions reads."""
+    found: dict[Initial, None] = {}
+    stack: list[Node] = list(nodes)
+    seen: set[Node] = set()
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, Initial):
+            found[node] = None
+        else:
+            stack += node.children
+    return list(found)
+
+

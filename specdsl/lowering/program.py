@@ -1,0 +1,254 @@
+"""A plan as a list of steps over tensors: what an adapted module runs in every forward pass.
+
+Values made of weights and factors alone are computed in the widest dtype among them (float32 factors keep a bfloat16
+base exact) and cast once where they meet activations; activations are never widened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specdsl.affine import W as BASE_WEIGHT
+from specdsl.affine import X
+from specdsl.arrays.torch_arrays import TorchArrays
+from specdsl.interpret import TAKES_NUMBERS, Sizes, concrete_options
+from specdsl.ir import Apply, Factor, Node, Part, Scalar, Site, reads
+from specdsl.lowering.sites import LayerSite
+from specdsl.plan import Project, Through
+
+ReadLeaf = Callable[[Node], Tensor]
+"""The stored tensor of a factor or constant."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One computation: `values[result] = compute(...)`."""
+
+    result: int
+    node: Node
+    inputs: tuple[int, ...]
+    options: Mapping[str, Any]
+    in_tokens: bool
+    tokens_among_inputs: tuple[bool, ...]
+    needs_gradient: bool
+
+
+class Program:
+    """The steps of one expression for concrete sizes.
+
+    Args:
+        output: the expression, over `Project`, `Through`, site values, factors and constants.
+        constants: expressions whose values are stored.
+        sizes: numbers for the symbols.
+    """
+
+    def __init__(self, output: Node, constants: tuple[Node, ...], sizes: Sizes) -> None:
+        self.output = output
+        self.sizes = sizes
+        self.constants = frozenset(constants)
+        order = self._order(output)
+        self.slots = {node: position for position, node in enumerate(order)}
+        wanted = self._gradient_wanted(order)
+        self.steps = tuple(
+            Step(
+                self.slots[node],
+                node,
+                tuple(self.slots[child] for child in self._inputs(node)),
+                self._options(node),
+                is_in_tokens(node),
+                tuple(is_in_tokens(child) for child in self._inputs(node)),
+                node in wanted,
+            )
+            for node in order
+        )
+        self.reads_input = any(step.node == X for step in self.steps)
+
+    def _options(self, node: Node) -> dict[str, Any]:
+        if isinstance(node, Scalar):
+            return {"number": float(self.sizes.number(node.size))}
+        return concrete_options(node, self.sizes) if isinstance(node, Apply) else {}
+
+    def _inputs(self, node: Node) -> tuple[Node, ...]:
+        if node in self.constants or isinstance(node, Factor | Site | Scalar):
+            return ()
+        if isinstance(node, Project | Through):
+            return tuple(child for child in node.children if child != BASE_WEIGHT)
+        return node.children
+
+    def _order(self, output: Node) -> list[Node]:
+        order: list[Node] = []
+        seen: set[Node] = set()
+        stack = [(output, False)]
+        while stack:
+            node, ready = stack.pop()
+            if ready:
+                order.append(node)
+            elif node not in seen:
+                seen.add(node)
+                stack.append((node, True))
+                stack.extend((child, False) for child in reversed(self._inputs(node)))
+        return order
+
+    def _gradient_wanted(self, order: list[Node]) -> set[Node]:
+        """The nodes that reach the output without passing `stop`; the others run without recording."""
+        wanted = {self.output}
+        for node in reversed(order):
+            if node in wanted and not (isinstance(node, Apply) and node.operator == "stop"):
+                wanted.update(self._inputs(node))
+        return wanted
+
+    def run(
+        self,
+        site: LayerSite | None,
+        leaf: ReadLeaf,
+        x: Tensor | None = None,
+        base: Callable[[], Tensor] | None = None,
+        training: bool = False,
+        like: Tensor | None = None,
+    ) -> Tensor:
+        """The value of the output.
+
+        Args:
+            site: the module, for `W`, `b` and products with x.
+            leaf: gives stored factors and constants.
+            x: the module's input, where the expression reads it.
+            base: runs the bare module.
+            training: whether dropout drops.
+            like: a tensor whose device new arrays take; by default x.
+        """
+        model = like if like is not None else x
+        assert model is not None
+        run = _Run(site, leaf, x, base, model.device, training)
+        values: list[Any] = [None] * len(self.steps)
+        device_type = model.device.type
+        autocast = torch.is_autocast_enabled(device_type)
+        for step in self.steps:
+            if step.needs_gradient and (step.in_tokens or not autocast):
+                values[step.result] = run.value(step, values, self.constants)
+                continue
+            plain = torch.autocast(device_type, enabled=False) if autocast and not step.in_tokens else nullcontext()
+            recording = nullcontext() if step.needs_gradient else torch.no_grad()
+            with plain, recording:
+                values[step.result] = run.value(step, values, self.constants)
+        return values[self.slots[self.output]]  # type: ignore[no-any-return]
+
+
+class _Run:
+    """One pass through a program."""
+
+    def __init__(
+        self, site: LayerSite | None, leaf: ReadLeaf, x: Tensor | None, base: Callable[[], Tensor] | None,
+        device: torch.device, training: bool,
+    ) -> None:  # fmt: skip
+        self.site = site
+        self.leaf = leaf
+        self.x = x
+        self.base = base
+        self.device = device
+        self.training = training
+
+    def value(self, step: Step, values: list[Any], constants: frozenset[Node]) -> Any:
+        node = step.node
+        if node in constants or isinstance(node, Factor):
+            return self.leaf(node)
+        match node:
+            case Scalar():
+                return step.options["number"]
+            case Site():
+                return self._site_value(node)
+            case Project():
+                return self._project(node, [values[slot] for slot in step.inputs])
+            case Through():
+                return self._through(node, [values[slot] for slot in step.inputs])
+            case Part():
+                return values[step.inputs[0]][node.index]
+            case Apply():
+                return self._apply(step, node, values)
+        raise AssertionError(node)
+
+    def _site_value(self, node: Site) -> Tensor:
+        site = self.site
+        assert site is not None
+        match node.name:
+            case "x":
+                assert self.x is not None
+                return site.tokens(self.x)
+            case "y":
+                assert self.base is not None
+                return site.from_output(self.base())
+            case "b":
+                assert site.bias is not None
+                return site.bias
+            case "w":
+                return site.weight
+            case _:
+                matrix = site.matrix(site.weight)
+                return torch.diag(matrix) if site.weight_is_diagonal else matrix
+
+    def _project(self, node: Project, inputs: list[Tensor]) -> Tensor:
+        site, x = self.site, self.x
+        assert site is not None and x is not None
+        if not inputs:
+            if site.weight_is_diagonal:
+                return site.tokens(x) * site.weight
+            return site.from_output(site.through(x, site.weight, None))
+        return site.project(x, _as(inputs[0], self._activation_dtype(x, site)))
+
+    def _through(self, node: Through, inputs: list[Tensor]) -> Tensor:
+        site, x = self.site, self.x
+        assert site is not None and x is not None
+        dtype = self._activation_dtype(x, site)
+        built = node.weight != BASE_WEIGHT
+        weight = _as(site.layout(inputs[0]), dtype) if built else site.weight
+        bias = _as(inputs[-1], dtype) if node.bias is not None else None
+        return site.from_output(site.through(x, weight, bias))
+
+    def _activation_dtype(self, x: Tensor, site: LayerSite) -> torch.dtype:
+        return x.dtype if x.is_floating_point() else site.weight.dtype
+
+    def _apply(self, step: Step, node: Apply, values: list[Any]) -> Any:
+        arguments = [values[slot] for slot in step.inputs]
+        arguments = _cast_to_tokens(step, arguments) if step.in_tokens else _widened(arguments)
+        dtype = next((a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), torch.float32)
+        arrays = TorchArrays(self.device, dtype)
+        arrays.training = self.training
+        if node.operator not in TAKES_NUMBERS:
+            arguments = [arrays.full((), value) if isinstance(value, float) else value for value in arguments]
+        return node.definition.value(arrays, *arguments, **step.options)
+
+
+def is_in_tokens(node: Node) -> bool:
+    """Whether a value is an activation."""
+    return isinstance(node, Project | Through) or bool(reads(node) & {"x", "y"}) or any(
+        is_in_tokens(child) for child in node.children
+    )
+
+
+def _as(value: Any, dtype: torch.dtype) -> Any:
+    return value.to(dtype) if isinstance(value, Tensor) and value.dtype != dtype and value.is_floating_point() else value
+
+
+def _cast_to_tokens(step: Step, arguments: list[Any]) -> list[Any]:
+    """Weights and factors take the dtype of the activations they meet."""
+    dtype: torch.dtype | None = None
+    for argument, in_tokens in zip(arguments, step.tokens_among_inputs, strict=True):
+        if in_tokens and isinstance(argument, Tensor):
+            dtype = argument.dtype if dtype is None else torch.promote_types(dtype, argument.dtype)
+    return arguments if dtype is None else [_as(argument, dtype) for argument in arguments]
+
+
+def _widened(arguments: list[Any]) -> list[Any]:
+    """Weights and factors meet in the widest of their dtypes."""
+    dtypes = [a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point()]
+    if len(set(dtypes)) < 2:
+        return arguments
+    widest = dtypes[0]
+    for dtype in dtypes[1:]:
+        widest = torch.promote_types(widest, dtype)
+    return [_as(argument, widest) for argument in arguments]

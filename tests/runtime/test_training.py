@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset, DatasetDict
+from safetensors import safe_open
+from torch import nn
+
+from specdsl.errors import (
+    SpecCheckpointError,
+    SpecDataError,
+    SpecFileError,
+    SpecSettingError,
+    SpecTargetError,
+)
+from specdsl.runtime.settings import TrainSettings
+from specdsl.runtime.training import TrainResult, fine_tune
+
+SPEC = "W + A@G@B | orth(A) | r = 4"
+TEXTS = ["a good film", "the bad plot", "good good", "bad film"]
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> str:
+    """A folder with 32 rows to train on and 16 to test on, told apart by one word."""
+    rows = Dataset.from_dict({"text": TEXTS * 8, "label": ["good", "bad"] * 16})
+    DatasetDict(train=rows, test=rows.select(range(16))).save_to_disk(tmp_path / "reviews")
+    return str(tmp_path / "reviews")
+
+
+def settings(folder: Path, **values: Any) -> TrainSettings:
+    usual = {
+        "output": str(folder / "out"),
+        "device": "cpu",
+        "batch_size": 8,
+        "lr": 1e-2,
+        "log_every": 1,
+        "epochs": 1,
+    }
+    return TrainSettings(**usual | values)
+
+
+def values_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def evaluations(result: TrainResult, metric: str) -> list[float]:
+    return [logged[f"eval_{metric}"] for logged in result.history if f"eval_{metric}" in logged]
+
+
+def test_training_beats_the_start_and_the_baseline(tmp_path: Path, tiny_llama: Path, reviews: str) -> None:
+    result = fine_tune(SPEC, str(tiny_llama), reviews, settings(tmp_path, epochs=4))
+    assert result.baseline == {"accuracy": 0.5}
+    assert result.after["accuracy"] > 0.9
+    assert result.after["loss"] < result.before["loss"]
+    assert result.examples == (32, 16)
+
+
+def test_only_the_adapter_and_the_new_head_are_trained(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    start = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, max_steps=1, lr=1e-30))
+    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path))
+    before, after = values_of(start.model), values_of(result.model)
+    moved = {name for name in after if not torch.allclose(after[name], before[name], rtol=0, atol=1e-9)}
+    trained = {name for name, parameter in result.model.named_parameters() if parameter.requires_grad}
+    assert moved == trained
+    assert {"classifier.weight", "classifier.bias"} < moved
+    assert not any(name in moved for name in values_of(result.model.base_model) if "." not in name)
+
+
+def test_penalties_are_logged_under_their_text_in_training_only(
+    tmp_path: Path, tiny_bert: Path, reviews: str
+) -> None:
+    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, best="loss"))
+    training = [logged for logged in result.history if "loss" in logged]
+    others = [logged for logged in result.history if "loss" not in logged]
+    assert len(training) == 4
+    assert all(logged["orth(A)"] > 0 for logged in training)
+    assert any("eval_loss" in logged for logged in others)
+    assert not any("orth" in name for logged in others for name in logged)
+
+
+def test_the_folder_holds_the_adapter_the_tokenizer_and_nothing_pickled(
+    tmp_path: Path, tiny_bert: Path, reviews: str
+) -> None:
+    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path))
+    names = {path.name for path in result.folder.iterdir()}
+    assert {"task.json", "tokenizer.json"} <= names
+    assert {Path(name).suffix for name in names} == {".json", ".safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "reviews"}
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_at(last: int) -> Any:
+    def progress(step: int, steps: int, logs: Mapping[str, float]) -> None:
+        if step == last:
+            raise Interrupted
+
+    return progress
+
+
+@pytest.mark.parametrize("every", [None, 3], ids=["between epochs", "within an epoch"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    tmp_path: Path, tiny_bert: Path, reviews: str, every: int | None
+) -> None:
+    values = {"epochs": 2, "save_every": every, "gradient_accumulation": 1}
+    whole = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path / "whole", **values))
+    with pytest.raises(Interrupted):
+        fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, **values), progress=interrupt_at(5))
+    resumed = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, **values, resume=True))
+    assert same(values_of(resumed.model), values_of(whole.model))
+    assert (resumed.before, resumed.after) == (whole.before, whole.after)
+
+
+def tensors_in(folder: Path) -> Iterator[str]:
+    for path in folder.rglob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            yield from file.keys()
+
+
+def test_checkpoints_do_not_hold_the_base_model(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, keep_checkpoints=True))
+    names = set(tensors_in(tmp_path / "out.checkpoints"))
+    assert names == set(tensors_in(tmp_path / "out"))
+    assert not any("word_embeddings" in name for name in names)
+
+
+def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
+    tmp_path: Path, tiny_bert: Path, reviews: str
+) -> None:
+    with pytest.raises(Interrupted):
+        fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, save_every=2), progress=interrupt_at(3))
+    with pytest.raises(SpecFileError, match="holds a run that was interrupted"):
+        fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, save_every=2))
+    with pytest.raises(SpecCheckpointError, match="had spec = "):
+        fine_tune("W + A@B", str(tiny_bert), reviews, settings(tmp_path, save_every=2, resume=True))
+
+
+def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny_llama: Path, reviews: str) -> None:
+    result = fine_tune(
+        SPEC, str(tiny_llama), reviews, settings(tmp_path, epochs=4, lr=0.5, clip=0.0, best="loss")
+    )
+    losses = evaluations(result, "loss")[:-1]
+    assert len(losses) == 4
+    assert min(losses) < losses[-1], "the last one is not the best, or the test shows nothing"
+    assert result.after["loss"] == min(losses)
+
+
+@pytest.mark.parametrize(("seed", "equal"), [(3, True), (4, False)])
+def test_the_seed_decides_everything(
+    tmp_path: Path, tiny_bert: Path, reviews: str, seed: int, equal: bool
+) -> None:
+    first = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, seed=3))
+    torch.manual_seed(99)
+    second = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, seed=seed))
+    assert same(values_of(first.model), values_of(second.model)) == equal
+
+
+def test_recomputing_activations_changes_no_trained_number(
+    tmp_path: Path, tiny_bert: Path, reviews: str
+) -> None:
+    plain, saving = (
+        fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, gradient_checkpointing=flag))
+        for flag in (False, True)
+    )
+    one, other = values_of(plain.model), values_of(saving.model)
+    assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+
+
+@pytest.mark.parametrize("task", ["classification", "causal-lm"])
+def test_accumulated_batches_weigh_like_one_large_batch(
+    tmp_path: Path, tiny_llama: Path, reviews: str, task: str
+) -> None:
+    large, small = (
+        fine_tune(SPEC, str(tiny_llama), reviews, settings(tmp_path, task=task, max_steps=1, **batches))
+        for batches in ({"batch_size": 16}, {"batch_size": 4, "gradient_accumulation": 4})
+    )
+    assert small.history[0]["loss"] == pytest.approx(large.history[0]["loss"], rel=1e-4)
+    assert small.history[0]["grad_norm"] == pytest.approx(large.history[0]["grad_norm"], rel=1e-4)
+
+
+def test_bfloat16_trains_factors_and_head_in_float32(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, bf16=True))
+    assert {p.dtype for p in result.model.parameters() if p.requires_grad} == {torch.float32}
+    assert all(value == value for value in result.after.values())
+
+
+def test_progress_hears_of_every_step_and_log(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    heard: list[tuple[int, int, set[str]]] = []
+    fine_tune(
+        SPEC,
+        str(tiny_bert),
+        reviews,
+        settings(tmp_path, log_every=2),
+        progress=lambda step, steps, logs: heard.append((step, steps, set(logs) & {"loss", "orth(A)"})),
+    )
+    both = {"loss", "orth(A)"}
+    assert [(step, found) for step, _, found in heard if found] == [(1, both), (2, both), (4, both)]
+    assert [(step, steps) for step, steps, found in heard if not found] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_options_reach_the_adapter(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    result = fine_tune(
+        "W + A@B",
+        str(tiny_bert),
+        reviews,
+        settings(tmp_path, max_steps=1),
+        hyperparameters={"r": 2},
+        on=["attention.query"],
+        train=["norm"],
+    )
+    shapes = {
+        tuple(p.shape) for n, p in result.model.named_parameters() if p.requires_grad and ".query." in n
+    }
+    assert shapes == {(32, 2), (2, 32)}
+    trained = {name for name, parameter in result.model.named_parameters() if parameter.requires_grad}
+    assert any(name.endswith("LayerNorm.weight") for name in trained)
+    assert not any("key" in name for name in trained)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"best": "pearson"}, SpecSettingError, "classification has no metric `pearson`"),
+        ({"max_length": 99}, SpecSettingError, "max_length is 99, but the model reads at most 40"),
+        ({"task": "causal-lm"}, SpecSettingError, "a `bert` model cannot do causal-lm"),
+        ({"task": "regression"}, SpecDataError, "`label` is no label for regression"),
+        ({"text_columns": ("txt",)}, SpecDataError, "no column `txt`"),
+    ],
+)
+def test_what_does_not_fit_is_said_before_training(
+    tmp_path: Path,
+    tiny_bert: Path,
+    reviews: str,
+    values: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, **values))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_class_of_the_test_part_alone_is_refused(tmp_path: Path, tiny_bert: Path) -> None:
+    train = Dataset.from_dict({"text": TEXTS, "label": ["a", "b", "a", "b"]})
+    test = Dataset.from_dict({"text": TEXTS, "label": ["a", "b", "a", "c"]})
+    DatasetDict(train=train, test=test).save_to_disk(tmp_path / "data")
+    with pytest.raises(SpecDataError, match="the class 'c' of `label` does not occur in training"):
+        fine_tune(SPEC, str(tiny_bert), str(tmp_path / "data"), settings(tmp_path))
+
+
+def test_targets_that_match_nothing_are_refused(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    with pytest.raises(SpecTargetError):
+        fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path), on=["attention.quary"])

@@ -1,0 +1,242 @@
+"""Generated specs: `spec_trees` are any in the language, `well_typed_specs` pass every check.
+
+`meaning` is what two IRs share when they say the same: everything but places, reasons and texts.
+"""
+
+from __future__ import annotations
+
+import string
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import strategies as st
+
+from specdsl import tree
+from specdsl.ir import SpecIR
+from specdsl.source import Source, Span
+
+NOWHERE = Span(Source(""), 0, 0)
+KEYWORDS = frozenset(
+    "on except layers train penalty at frozen index noise input shared for if else".split()
+)  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------ syntax
+
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,6}", fullmatch=True).filter(lambda name: name not in KEYWORDS)
+words = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
+strings = st.text(string.ascii_letters + " |#.*:()[]+-=\\", max_size=12)
+numbers = st.from_regex(r"[0-9]{1,4}(\.[0-9]{1,3})?(e[+-]?[0-9])?", fullmatch=True).map(
+    lambda text: tree.Number(NOWHERE, Fraction(text), text)
+)
+variables = names.map(lambda name: tree.Name(NOWHERE, name))
+
+
+def _bracketed(node: tree.Expr, *looser: type[tree.Syntax]) -> tree.Expr:
+    """`node` as the parser would see it where nodes of the classes `looser` need brackets."""
+    return tree.Group(NOWHERE, node) if isinstance(node, looser) else node
+
+
+_CHOICE = (tree.Choose,)
+_TEST = (*_CHOICE, tree.Compare)
+_SUM = (*_TEST, tree.Sum)
+_PRODUCT = (*_SUM, tree.Product)
+_UNARY = (*_PRODUCT, tree.Negative, tree.Power)
+
+
+@st.composite
+def sums(draw: st.DrawFn, parts: st.SearchStrategy[tree.Expr]) -> tree.Sum:
+    terms = [_bracketed(term, *_SUM) for term in draw(st.lists(parts, min_size=2, max_size=4))]
+    signs = draw(st.lists(st.sampled_from("+-"), min_size=len(terms) - 1, max_size=len(terms) - 1))
+    return tree.Sum(NOWHERE, tuple(terms), tuple(signs))
+
+
+@st.composite
+def products(draw: st.DrawFn, parts: st.SearchStrategy[tree.Expr]) -> tree.Product:
+    operands = [_bracketed(operand, *_PRODUCT) for operand in draw(st.lists(parts, min_size=2, max_size=4))]
+    sign = st.sampled_from(["@", "*", ".*", "./", "/", "//", "%"])
+    signs = draw(st.lists(sign, min_size=len(operands) - 1, max_size=len(operands) - 1))
+    return tree.Product(NOWHERE, tuple(operands), tuple(signs))
+
+
+def _eaches(parts: st.SearchStrategy[tree.Expr]) -> st.SearchStrategy[tuple[tree.Each, ...]]:
+    each = st.builds(tree.Each, st.just(NOWHERE), names, parts)
+    return st.lists(each, min_size=1, max_size=2).map(tuple)
+
+
+def _subscripts(parts: st.SearchStrategy[tree.Expr]) -> st.SearchStrategy[tree.Subscript]:
+    bound = st.none() | parts
+    item = parts | st.builds(tree.Range, st.just(NOWHERE), bound, bound, bound)
+    body = parts.map(lambda node: _bracketed(node, *_UNARY))
+    return st.builds(tree.Subscript, st.just(NOWHERE), body, st.lists(item, min_size=1, max_size=3).map(tuple))
+
+
+def _calls(parts: st.SearchStrategy[tree.Expr]) -> st.SearchStrategy[tree.Call]:
+    arguments = st.lists(parts, max_size=3).map(tuple)
+    keywords = st.lists(st.tuples(names, parts), max_size=2).map(tuple)
+    plain = st.builds(tree.Call, st.just(NOWHERE), names, arguments, keywords)
+    return plain | st.builds(tree.Call, st.just(NOWHERE), names, st.tuples(parts), st.just(()), _eaches(parts))
+
+
+def _larger(parts: st.SearchStrategy[tree.Expr]) -> st.SearchStrategy[tree.Expr]:
+    here = st.just(NOWHERE)
+    postfix = parts.map(lambda node: _bracketed(node, *_UNARY))
+    unary = parts.map(lambda node: _bracketed(node, *_PRODUCT))
+    test = parts.map(lambda node: _bracketed(node, *_CHOICE))
+    side = parts.map(lambda node: _bracketed(node, *_TEST))
+    return st.one_of(
+        sums(parts),
+        products(parts),
+        st.builds(tree.Negative, here, unary),
+        st.builds(tree.Power, here, postfix, st.sampled_from(["^", ".^"]), unary),
+        st.builds(tree.Transpose, here, postfix),
+        _subscripts(parts),
+        _calls(parts),
+        st.builds(tree.Block, here, st.lists(st.lists(parts, min_size=1, max_size=2).map(tuple), min_size=1,
+                                             max_size=2).map(tuple)),
+        st.builds(tree.Stack, here, parts, _eaches(parts)),
+        st.builds(tree.Compare, here, side, st.sampled_from(["<", ">", "<=", ">=", "==", "!="]), side),
+        st.builds(tree.Choose, here, test, test, parts),
+        st.builds(tree.Group, here, parts),
+    )  # fmt: skip
+
+
+expressions: st.SearchStrategy[tree.Expr] = st.recursive(
+    variables | numbers | st.builds(tree.Primed, st.just(NOWHERE), names)
+    | st.builds(tree.Text, st.just(NOWHERE), strings),
+    _larger, max_leaves=12,
+)  # fmt: skip
+_several = st.lists(expressions, min_size=1, max_size=3).map(tuple)
+_items = st.lists(
+    st.builds(tree.Item, st.just(NOWHERE), strings, st.just(True))
+    | st.builds(tree.Item, st.just(NOWHERE), st.lists(names, min_size=1, max_size=3).map(".".join), st.just(False)),
+    min_size=1, max_size=3,
+).map(tuple)  # fmt: skip
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> tree.Header:
+    key = draw(st.sampled_from(["title", "cite", "note", "starts"]))
+    return tree.Header(NOWHERE, key, " ".join(draw(st.lists(words, max_size=20))))
+
+
+@st.composite
+def factor_lines(draw: st.DrawFn) -> tree.FactorLine:
+    plain = st.sampled_from(["frozen", "index", "noise", "input", "shared"]).map(lambda w: tree.Kind(NOWHERE, w))
+    shared = st.builds(tree.Kind, st.just(NOWHERE), st.just("shared"), _several)
+    kinds = tuple(draw(st.lists(plain | shared, max_size=2)))
+    size = expressions.map(lambda node: _bracketed(node, *_TEST))
+    shape = draw(st.none() | st.lists(size, min_size=1, max_size=4).map(tuple))
+    each = draw(st.none() | st.builds(tree.Each, st.just(NOWHERE), names, expressions)) if shape else None
+    start = draw(expressions if not kinds and shape is None else st.none() | expressions)
+    attribute = st.builds(tree.Attribute, st.just(NOWHERE), names, st.none() | expressions)
+    attributes = draw(st.lists(attribute, max_size=2)) if shape is not None or start is not None else []
+    named = draw(st.lists(variables, min_size=1, max_size=3).map(tuple) if kinds else _several)
+    return tree.FactorLine(NOWHERE, named, kinds, shape, each, start, tuple(attributes))
+
+
+@st.composite
+def placements(draw: st.DrawFn) -> tree.On:
+    layers = st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda span: (min(span), max(span)))
+    excluded = draw(st.just(()) | _items)
+    return tree.On(NOWHERE, draw(_items), excluded, tuple(draw(st.lists(layers, max_size=3))))
+
+
+_here = st.just(NOWHERE)
+sentences: st.SearchStrategy[Any] = st.one_of(
+    st.builds(tree.Penalty, _here, expressions),
+    st.builds(tree.Bare, _here, _several),
+    st.builds(tree.Equation, _here, _several, _several),
+    factor_lines(),
+)  # fmt: skip
+clauses: st.SearchStrategy[Any] = st.one_of(
+    sentences,
+    headers(),
+    placements(),
+    st.builds(tree.Train, _here, _items),
+    st.builds(tree.OnClause, _here, _items, sentences),
+    st.builds(tree.At, _here, st.builds(tree.Event, _here, names, st.just(()) | _several), sentences),
+)  # fmt: skip
+
+
+def spec_trees() -> st.SearchStrategy[tree.SpecTree]:
+    """Any tree that the parser could have made; most of them mean nothing."""
+    return st.lists(clauses, max_size=6).map(lambda found: tree.SpecTree(NOWHERE, tuple(found)))
+
+
+# ----------------------------------------------------------------------------------------------- meaning
+
+ADDED = (
+    ("{A}@{B}", ""),
+    ("s * {A}@{B}", "s = alpha/r"),
+    ("alpha/sqrt(r) * {A}*{B}", ""),
+    ("{A}@{B}@{C}", "{B} : r x r"),
+    ("{A}@diag({v})@{B}@diag({u})", "{v} ~ 0.1"),
+    ("W .* ({A}@{B})", ""),
+    ("({A}@{B}) .* ({C}@{D})", ""),
+    ("{A}@lower({B})@{C}", "{B} : r x r"),
+    ("kron({A}, {B})", "{A} : near_root(n) x near_root(m)"),
+    ("outer({v}, {u})", ""),
+    ("tile({A}, n)", "{A} : r x m"),
+    ("{A}[:n, :]@{B}", "frozen shared {A} : max(layers(n)) x r ~ kaiming(seed=0)"),
+    ("s * ({A}@{B} - init({A}@{B}))", "s = alpha/r | U, S, V = svd(W) | {A} ~ U[:, :r]@diag(sqrt(S[:r]/s)) "
+                                      "| {B} ~ diag(sqrt(S[:r]/s))@V[:r, :]"),
+)  # fmt: skip
+AROUND = ("W", "diag({v})@W", "W@diag({v})", "W .* {v}", "W@{C}", "cayley(skew({C}))@W", "W .* (1 + {C}@{D})")
+OUTPUTS = ("y + relu(x@{A})@{B}", "y + s * x@{A}@{B}", "y .* {v}", "y + silu(y@{A} + {v})@{B} + {u}")
+PENALTIES = ("orth({0})", "penalty 0.1 * norm({0})^2", "penalty sum(abs({0}))")
+ATTRIBUTES = ("", ", lr = 16", ", decay = 0", ", float32")
+PLACES = ("", "on attention", "on attention.query, mlp except mlp.gate layers 0..3, 7", 'on "encoder.*dense"')
+HEADS = ("", "title: A method # 1", "note: about\n  it", "cite: arXiv:0000.00000")
+
+
+@st.composite
+def well_typed_specs(draw: st.DrawFn) -> str:
+    """The text of a spec that checks, in clauses of random order, on one line where it has no header."""
+    clauses: dict[str, None] = {}
+    matrices: list[str] = []
+    counts = iter(range(1, 100))
+
+    def named(pattern: str, declared: str = "") -> str:
+        number = next(counts)
+        letters = {letter: f"{letter}{number}" for letter in "ABCDuv"}
+        matrices.extend(letters[letter] for letter in "ABCD" if f"{{{letter}}}" in pattern)
+        for clause in declared.split(" | "):
+            clauses[clause.format(**letters)] = None
+        return pattern.format(**letters)
+
+    if draw(st.integers(0, 3)):
+        terms = draw(st.lists(st.sampled_from(ADDED), min_size=1, max_size=3))
+        around = draw(st.sampled_from(AROUND)) if all("svd" not in declared for _, declared in terms) else "W"
+        target = " + ".join([named(around), *(named(*term) for term in terms)])
+    else:
+        target = named(draw(st.sampled_from(OUTPUTS)), "s = alpha/r")
+        clauses |= {} if "s *" in target else {"s = alpha/r": None}
+    if "s *" not in target:
+        clauses.pop("s = alpha/r", None)
+    prime = "y'" if target.startswith("y") else "W'"
+    clauses[draw(st.sampled_from([target, f"{prime} = {target}", f"whole = {target} | {prime} = whole"]))] = None
+    kept = [name for name in matrices if not any(name in clause.split("~")[0] for clause in clauses if "~" in clause)]
+    for penalty in draw(st.lists(st.sampled_from(PENALTIES), max_size=2)) if kept else []:
+        clauses[penalty.format(draw(st.sampled_from(kept)))] = None
+    for extra in (st.sampled_from(["", "r = 4", "r = 2*2", "alpha = 16"]), st.sampled_from(PLACES), st.sampled_from(HEADS)):
+        clauses[draw(extra)] = None
+    written = [clause for clause in clauses if clause]
+    bare = [clause for clause in written if clause == target]
+    rest = draw(st.permutations([clause for clause in written if clause not in bare]))
+    has_header = any(clause.split(":")[0] in ("title", "note", "cite") for clause in rest)
+    separator = "\n" if has_header else draw(st.sampled_from([" | ", "\n", "  # a comment\n"]))
+    return separator.join([*bare, *rest])
+
+
+def meaning(ir: SpecIR) -> dict[str, Any]:
+    """What a spec says, without places, reasons and texts."""
+    fields = ("shape", "kind", "start", "shared", "orthonormal", "lr", "decay", "dtype")
+    return {
+        "targets": ir.targets,
+        "factors": {name: [getattr(factor, field) for field in fields] for name, factor in ir.factors.items()},
+        "penalties": [(penalty.value, penalty.once) for penalty in ir.penalties],
+        "conditions": {str(condition) for condition in ir.conditions},
+        "hyper": {name: parameter.value for name, parameter in ir.hyper.items()},
+        "definitions": ir.definitions,
+        "starts_elsewhere": ir.starts_elsewhere,
+    }
