@@ -147,6 +147,8 @@ def _columns(operator: str) -> Callable[[Apply], Affine]:
         if scale.ndim > 1:
             raise NotAffine(f"`{expression_text(scale)}` differs from token to token")
         inner = affine(tokens)
+        if inner.matrix is None and operator == "times" and scale.ndim:
+            return Affine(apply("diag", (scale,), (inner.width, inner.width)), None, inner.width)
         matrix = inner.matrix if inner.matrix is not None else _eye(inner.width)
         scaled_matrix = apply(operator, (matrix, scale), matrix.shape)
         offset = None if inner.offset is None else apply(operator, (inner.offset, scale), node.shape[1:])

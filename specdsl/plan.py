@@ -14,7 +14,7 @@ from functools import cached_property
 from specdsl.affine import NotAffine, X, Y, adapted_weight, total
 from specdsl.affine import W as BASE_WEIGHT
 from specdsl.elaborate.expressions import apply, negated, scalar, scaled
-from specdsl.facts import is_diagonal
+from specdsl.facts import facts_of, is_diagonal
 from specdsl.interpret import Sizes
 from specdsl.ir import Apply, Choice, Factor, Initial, Layers, Node, Scalar, Site, SpecIR, interned, reads
 from specdsl.ir import rebuilt, topological, transform
@@ -62,6 +62,7 @@ class LayerTraits:
         input_is_tokens: whether `x` exists as a tensor of tokens (not for an embedding; a convolution unfolds it).
         free_projection: whether `x @ M` costs no arithmetic (an embedding gathers rows).
         weight_is_diagonal: whether W is diagonal (a norm).
+        unfolds: whether `x` as tokens repeats the input many times (a convolution), so that it is avoided.
     """
 
     kind: str
@@ -69,6 +70,7 @@ class LayerTraits:
     input_is_tokens: bool = True
     free_projection: bool = False
     weight_is_diagonal: bool = False
+    unfolds: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def plan_text(node: Node) -> str:
 def make_plan(ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int = TOKENS) -> Plan:
     """Choose how a module with these sizes computes the spec's output."""
     planner = _Planner(ir, sizes, traits, tokens)
-    output = planner.output()
+    output = without_diagonals(planner.output())
     base = planner.frozen_cost()
     flops, saved = planner.total_cost(output)
     return Plan(output, planner.constants([output]), max(0, flops - base), base, saved, tokens)
@@ -145,7 +147,7 @@ def prepared_weight(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> dict[str, 
     except NotAffine:
         return {}
     planner = _Planner(ir, sizes, traits, TOKENS)
-    return {name: planner.prepared(node) for name, node in weight.items()}
+    return {name: without_diagonals(planner.prepared(node)) for name, node in weight.items()}
 
 
 def prepared_penalties(
@@ -166,6 +168,48 @@ def prepared_penalties(
     return own, planner.constants(own.values())
 
 
+def without_diagonals(root: Node) -> Node:
+    """Products with `diag(v)` as scalings of rows or columns, so that no n x n array is built for them."""
+    return transform([root], _scaled_by_diagonals)[root]
+
+
+def _scaled_by_diagonals(node: Node) -> Node:
+    if not (isinstance(node, Apply) and node.operator == "matmul"):
+        return node
+    if not any(map(_is_diag, node.arguments)) or len(node.arguments) < 2:
+        return node
+    parts: list[Node] = []
+    pending: Node | None = None
+    for operand in node.arguments:
+        if _is_diag(operand) and parts:
+            parts = [_joined(parts)]
+            parts = [apply("times", (parts[0], operand.children[0]), parts[0].shape)]
+        elif _is_diag(operand) and pending is None:
+            pending = operand.children[0]
+        elif _is_diag(operand):
+            assert pending is not None
+            pending = apply("times", (pending, operand.children[0]), pending.shape)
+        else:
+            if pending is not None:
+                turned = apply("transpose", (operand,), operand.shape[::-1])
+                scaled_rows = apply("times", (turned, pending), turned.shape)
+                operand, pending = apply("transpose", (scaled_rows,), operand.shape), None
+            parts.append(operand)
+    if pending is not None:
+        return apply("diag", (pending,), node.shape)
+    return _joined(parts)
+
+
+def _is_diag(node: Node) -> bool:
+    return isinstance(node, Apply) and node.operator == "diag"
+
+
+def _joined(parts: list[Node]) -> Node:
+    if len(parts) == 1:
+        return parts[0]
+    return apply("matmul", parts, (*parts[0].shape[:-1], parts[-1].shape[-1]))
+
+
 def layer_lists(root: Node) -> list[Layers]:
     """The `layers(...)` inside an expression, outermost first."""
     return [node for node in topological([root]) if isinstance(node, Layers)]
@@ -183,8 +227,8 @@ class _Planner:
         self.tokens = tokens
         self.trained = {factor.name for factor in ir.factors.values() if factor.is_trained}
         targets = ir.targets
-        if "x" in targets and not traits.input_is_tokens:
-            targets = adapted_weight(ir)  # x is one-hot here and never built, so x' has to be read as a weight
+        if "x" in targets and not self._has_cheap_tokens and facts_of(ir).mergeable:
+            targets = adapted_weight(ir)  # x is not at hand as an array of tokens, so x' is read as a weight
         self.targets = {name: self.prepared(node) for name, node in targets.items()}
 
     # ------------------------------------------------------------------------------------- preparation
@@ -323,9 +367,13 @@ class _Planner:
             case Apply(operator="times" | "divide") if matrix.arguments[1].ndim == 1:
                 inner = self.push(tokens, matrix.arguments[0])
                 return apply(matrix.operator, (inner, matrix.arguments[1]), shape)
-            case Apply(operator="diag") if tokens != X or self.traits.input_is_tokens:
+            case Apply(operator="diag") if tokens != X or self._has_cheap_tokens:
                 return apply("times", (tokens, matrix.arguments[0]), shape)
         return None
+
+    @property
+    def _has_cheap_tokens(self) -> bool:
+        return self.traits.input_is_tokens and not self.traits.unfolds
 
     def _scaled_push(self, tokens: Node, matrix: Apply) -> Node:
         """`tokens @ (s * (A@B))` with the scale where the product is narrowest."""
@@ -428,6 +476,10 @@ class _Planner:
         width, learns = self._number(left.shape[-1]), self._learns(left)
         for right in node.arguments[1:]:
             columns = self._number(right.shape[-1])
+            if _is_diag(right) or (_is_diag(left) and right is node.arguments[1]):
+                count += rows * columns * (1 + learns + self._learns(right))
+                width, learns = columns, learns or self._learns(right)
+                continue
             count += 2 * rows * width * columns * (1 + learns + self._learns(right))
             width, learns = columns, learns or self._learns(right)
         return count

@@ -1,6 +1,7 @@
 """What every operator is, written out with loops and indices and without the code under test.
 
-FORMULAS gives the value, PROPERTIES checks a value that is defined by what holds of it, DRAWS checks a random start.
+FORMULAS gives the value, PROPERTIES checks a value that is defined by what holds of it, DRAWS checks a random
+start.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def along(function: Callable[[Any], float]) -> Callable[..., Any]:
 def rank(A: Any, place: tuple[int, ...]) -> int:
     """How many entries are larger, or as large and earlier."""
     earlier = np.arange(A.size).reshape(A.shape) < np.ravel_multi_index(place, A.shape)
-    return int(np.sum((A > A[place]) | ((A == A[place]) & earlier)))
+    entry = A[place]
+    return int(np.sum((entry < A) | ((entry == A) & earlier)))
 
 
 def chosen(A: Any, k: float) -> Any:
@@ -87,6 +89,16 @@ def skew_from(q: Any) -> Any:
             matrix[i, j] = next(entries)
             matrix[j, i] = -matrix[i, j]
     return matrix
+
+
+def tiled(M: Any, rows: int, cols: int | None = None) -> Any:
+    a, b = M.shape
+    return table((rows, cols or b), lambda i, j: M[i % a, j % b])
+
+
+def blocked(M: Any, p: int, q: int) -> Any:
+    n, m = M.shape
+    return table((n // p, m // q, p, q), lambda i, j, a, b: M[i * p + a, j * q + b])
 
 
 def blockdiag(*parts: Any) -> Any:
@@ -203,17 +215,15 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "cayley": stacked(cayley, 2),
     "householder": stacked(reflections, 2),
     # layouts
-    "tile": lambda M, rows, cols=None: table(
-        (rows, cols or M.shape[1]), lambda i, j: M[i % M.shape[0], j % M.shape[1]]
-    ),
-    "blocks": lambda M, p, q: np.array([np.hsplit(row, M.shape[1] // q) for row in np.vsplit(M, len(M) // p)]),
+    "tile": tiled,
+    "blocks": blocked,
     "unblocks": lambda B: np.block([list(row) for row in B]),
     "blockdiag": blockdiag,
     "reshape": lambda M, shape: np.array(list(M.flat)).reshape(shape),
     "rearrange": lambda M, pattern, sizes=(): einops.rearrange(M, pattern, **dict(sizes)),
     "einsum": einsum,
     # indexing
-    "take": lambda v, I: np.array([v[i] for i in I]),
+    "take": lambda v, places: np.array([v[place] for place in places]),
     "slice": indexed,
     "scatter": scattered,
     "permute": permuted,

@@ -108,7 +108,7 @@ class LayerAdapter(nn.Module):
             return
         self.register_parameter(attribute, nn.Parameter(value))
         if factor.orthonormal:
-            nn.utils.parametrizations.orthogonal(self, attribute)
+            nn.utils.parametrize.register_parametrization(self, attribute, Orthonormal())
 
     def factor(self, name: str) -> Tensor:
         """The current value of a factor, its own or a shared one."""
@@ -118,14 +118,11 @@ class LayerAdapter(nn.Module):
         assert isinstance(value, Tensor)
         return value
 
-    def set_factor(self, name: str, value: Tensor) -> None:
-        """Put a value into one of the module's own factors, keeping the parameter's identity."""
-        attribute = self.attributes[name]
-        with torch.no_grad():
-            if self.lowered.ir.factors[name].orthonormal:
-                setattr(self, attribute, value)
-            else:
-                getattr(self, attribute).copy_(value)
+    def stored(self, name: str) -> Tensor:
+        """The parameter (or buffer) behind one of the module's own factors; a saved adapter holds it."""
+        if self.lowered.ir.factors[name].is_trained:
+            return self.own_parameters(name)[0]
+        return self.factor(name)
 
     def own_factors(self) -> Iterator[tuple[str, Tensor]]:
         """The factors this module holds, in the order of the formula."""
@@ -168,6 +165,20 @@ class LayerAdapter(nn.Module):
     def extra_repr(self) -> str:
         shapes = [f"{name}: {' x '.join(map(str, value.shape)) or 'number'}" for name, value in self.own_factors()]
         return ", ".join([self.label, *shapes])
+
+
+class Orthonormal(nn.Module):
+    """Keeps a factor's columns (rows, if wide) orthonormal: the Q of its QR decomposition, with R's diagonal positive."""
+
+    def forward(self, free: Tensor) -> Tensor:
+        tall = free if free.shape[-2] >= free.shape[-1] else free.mT
+        Q, R = torch.linalg.qr(tall.to(torch.promote_types(tall.dtype, torch.float32)))
+        signs = torch.sign(R.detach().diagonal(dim1=-2, dim2=-1))
+        Q = (Q * torch.where(signs == 0, torch.ones_like(signs), signs).unsqueeze(-2)).to(free.dtype)
+        return Q if free.shape[-2] >= free.shape[-1] else Q.mT
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        return value
 
 
 def initial_nodes(nodes: list[Node]) -> list[Initial]:

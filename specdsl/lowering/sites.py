@@ -30,6 +30,7 @@ class LayerSite(ABC):
     input_is_tokens: ClassVar[bool] = True
     free_projection: ClassVar[bool] = False
     weight_is_diagonal: ClassVar[bool] = False
+    unfolds: ClassVar[bool] = False
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -44,8 +45,9 @@ class LayerSite(ABC):
     @property
     def traits(self) -> LayerTraits:
         return LayerTraits(
-            self.kind, self.bias is not None, self.input_is_tokens, self.free_projection, self.weight_is_diagonal
-        )
+            self.kind, self.bias is not None, self.input_is_tokens, self.free_projection, self.weight_is_diagonal,
+            self.unfolds,
+        )  # fmt: skip
 
     @property
     def weight(self) -> Tensor:
@@ -188,6 +190,7 @@ class ConvolutionSite(LayerSite):
     """`nn.Conv2d` without groups: `y = unfold(x) @ W` with `n = c*kh*kw`."""
 
     kind = "Conv2d"
+    unfolds = True
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -51,6 +51,8 @@ def _slice_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mappin
             context.at_most(stop, size, "a slice takes more than there is")
             context.whole(stop - start, "a slice has to take something")
             result.append(stop - start if step == Size.of(1) else Size.opaque("ceil", (stop - start) / step))
+        else:
+            context.at_most(Size.of(item) + 1, size, "a place is beyond the end")
     return (*result, *shapes[0][len(items) :])
 
 
@@ -69,13 +71,16 @@ def _slice_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
           shape=_slice_shape, samples=_slice_samples)  # fmt: skip
 def slice_(xp: Arrays, A: Array, items: Items) -> Array:
     """`A[start:stop:step, i]`: a stretch of every axis, or one place, which removes the axis."""
-    shape = list(A.shape[len(items) :])
-    for axis, item in reversed(list(enumerate(items))):
-        is_place = isinstance(item, int)
-        bounds = slice(item, item + 1) if is_place else item if isinstance(item, slice) else slice(*item)
-        A = xp.slice(A, axis, *bounds.indices(A.shape[axis]))
-        shape = shape if is_place else [A.shape[axis], *shape]
-    return xp.reshape(A, tuple(shape))
+    kept: list[int] = []
+    for axis, item in enumerate(items):
+        size = A.shape[axis]
+        if isinstance(item, int):
+            place = item + size if item < 0 else item
+            A = xp.slice(A, axis, place, place + 1)
+        else:
+            A = xp.slice(A, axis, *(item if isinstance(item, slice) else slice(*item)).indices(size))
+            kept.append(A.shape[axis])
+    return xp.reshape(A, (*kept, *A.shape[len(items) :]))
 
 
 def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The operators behind the language's signs: sums, products, powers, transposition, blocks.
 
-Their names are not written in a spec; `A @ B` is `matmul`, `A .* B` is `times`, and so on. Shape rules that depend
-on how a vector meets a matrix live in `specdsl.elaborate.shapes`.
+Their names are not written in a spec; `A @ B` is `matmul`, `A .* B` is `times`, and so on. Shape rules that
+depend on how a vector meets a matrix live in `specdsl.elaborate.broadcasting`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def scale(xp: Arrays, factor: Array, A: Array) -> Array:
     return factor * A
 
 
-@operator("times", "..., ... -> ...", facts=["elementwise", "multilinear", "keeps_zero"], latex=r"{0} \odot {1}")
+@operator("times", "..., ... -> ...", facts=["elementwise", "multilinear", "keeps_zero"],
+          latex=r"{0} \odot {1}")  # fmt: skip
 def times(xp: Arrays, A: Array, B: Array) -> Array:
     """`A .* B`, entry by entry; a vector scales the columns."""
     return A * B
@@ -62,7 +63,8 @@ def divide(xp: Arrays, A: Array, B: Array) -> Array:
 
 
 def _power_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
-    return [0.5 + random.random(size=random.integers(1, 6, size=2))], {"exponent": float(random.integers(-1, 4)) / 2}
+    shape, exponent = random.integers(1, 6, size=2), float(random.integers(-1, 4)) / 2
+    return [0.5 + random.random(size=shape)], {"exponent": exponent}
 
 
 @operator("elpower", "... -> ...", facts=["elementwise"], options=[Option("exponent", "number")],
@@ -93,13 +95,13 @@ def transposed(xp: Arrays, A: Array) -> Array:
     return transpose(xp, A)
 
 
-@operator("hcat", "n a, n b -> n a+b", facts=[], variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")
+@operator("hcat", "n a, n b -> n a+b", variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")
 def hcat(xp: Arrays, *parts: Array) -> Array:
     """`[A, B]`, side by side."""
     return xp.concat(parts, -1)
 
 
-@operator("vcat", "a m, b m -> a+b m", facts=[], variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}")
+@operator("vcat", "a m, b m -> a+b m", variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}")
 def vcat(xp: Arrays, *parts: Array) -> Array:
     """`[A; B]`, one above the other."""
     return xp.concat(parts, -2)
@@ -112,7 +114,8 @@ def stop(xp: Arrays, A: Array) -> Array:
     return xp.stop(A)
 
 
-@operator("numbers", "(), () -> k", variadic=True, shape=lambda context, shapes, options: (Size.of(len(shapes)),),
+@operator("numbers", "(), () -> k", variadic=True,
+          shape=lambda context, shapes, options: (Size.of(len(shapes)),),
           samples=lambda random: ([random.normal(size=()) for _ in range(random.integers(1, 5))], {}),
           latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")  # fmt: skip
 def numbers(xp: Arrays, *entries: Array) -> Array:
@@ -124,8 +127,8 @@ def _fill_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=())], {"shape": tuple(int(size) for size in random.integers(1, 6, size=2))}
 
 
-@operator("fill", "() -> k", options=[Option("shape", "size")], shape=lambda context, shapes, options: options["shape"],
-          samples=_fill_samples, latex="{0}")  # fmt: skip
+@operator("fill", "() -> k", options=[Option("shape", "size")], samples=_fill_samples, latex="{0}",
+          shape=lambda context, shapes, options: options["shape"])  # fmt: skip
 def fill(xp: Arrays, number: Array, shape: tuple[int, ...]) -> Array:
     """A number at every entry, as in the start `d ~ 0.1`."""
     return xp.broadcast(number, shape)

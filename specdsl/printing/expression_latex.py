@@ -8,14 +8,24 @@ from dataclasses import dataclass, field
 
 from specdsl import tree
 from specdsl.operators.registry import Operator, Shape, find_operator
-from specdsl.printing.latex_template import ATOM, ELEMENTWISE, POWER, PRODUCT, SUM, Level, bracketed, template_text
+from specdsl.printing.latex_template import (
+    ATOM,
+    COMPARISON,
+    ELEMENTWISE,
+    POWER,
+    PRODUCT,
+    SUM,
+    Level,
+    bracketed,
+    scripted,
+    template_text,
+)
 
 _GREEK = frozenset(
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
     "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
 )
 _FUNCTIONS = frozenset("min max log exp sin cos tanh".split())
-_SCRIPTS = re.compile(r"[\^_']")
 _COMPARISONS = {"<": "<", ">": ">", "<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
 _FOLDS = {"sum": r"\sum", "prod": r"\prod"}
 _REDUCTIONS = {"max": r"\max", "min": r"\min", "sum": r"\sum", "mean": r"\operatorname{mean}"}
@@ -32,6 +42,8 @@ def latex_name(name: str) -> str:
     >>> print(latex_name("alpha"), latex_name("A1"), latex_name("W_q"), latex_name("on_off"))
     \alpha A_{1} W_{\mathrm{q}} \mathrm{on\_off}
     """
+    if name == "_":
+        return r"\_"
     found = re.fullmatch(r"(.*?)_?(\d+)", name)
     base, index = (found[1], found[2]) if found and found[1].strip("_") else (name, "")
     head, _, tail = base.partition("_")
@@ -81,14 +93,14 @@ class ExpressionLatex:
 
     def inside(self, node: tree.Expr) -> str:
         """The expression where brackets or a fraction's bar stand around it anyway."""
-        return self.expression(_without_groups(node))
+        return self.expression(_without_groups(node), COMPARISON)
 
     def _expression(self, node: tree.Expr) -> Level:
         match node:
             case tree.Number(text=text):
                 return latex_number(text)
-            case tree.Name(name=name):
-                return self._name(name)
+            case tree.Name():
+                return self._name(node)
             case tree.Primed(name=name):
                 return f"{latex_name(name)}'", ATOM
             case tree.Text(value=value):
@@ -108,34 +120,31 @@ class ExpressionLatex:
             case tree.Transpose(body=body):
                 return rf"{self._base(body)}^\top", POWER
             case tree.Subscript(body=body, items=items):
-                return f"{self._base(body)}_{{{', '.join(self._index(item) for item in items)}}}", ATOM
+                return f"{self._base(body, '_')}_{{{', '.join(self._index(item) for item in items)}}}", ATOM
             case tree.Call():
                 return self._call(node)
             case tree.Block(rows=rows):
-                lines = [" & ".join(self.inside(entry) for entry in row) for row in rows]
-                return rf"\begin{{bmatrix}} {r' \\ '.join(lines)} \end{{bmatrix}}", ATOM
+                lines = r" \\ ".join(" & ".join(self.inside(entry) for entry in row) for row in rows)
+                return rf"\begin{{bmatrix}} {lines} \end{{bmatrix}}", ATOM
             case tree.Stack(body=body, eaches=eaches):
                 return rf"\left[ {self.inside(body)} \right]_{{{self._eaches(eaches)}}}", ATOM
             case tree.Compare(left=left, operator=operator, right=right):
-                return f"{self.expression(left)} {_COMPARISONS[operator]} {self.expression(right)}", SUM - 1
+                return f"{self.expression(left)} {_COMPARISONS[operator]} {self.expression(right)}", COMPARISON
             case tree.Choose(yes=yes, condition=condition, no=no):
                 first = rf"{self.inside(yes)} & \text{{if }} {self.inside(condition)}"
                 rest = rf"{self.inside(no)} & \text{{otherwise}}"
                 return rf"\begin{{cases}} {first} \\ {rest} \end{{cases}}", ATOM
 
-    def _name(self, name: str) -> Level:
-        operator = None if name in self.names else find_operator(name)
+    def _name(self, node: tree.Name) -> Level:
+        operator = None if node.name in self.names else find_operator(node.name)
         if operator is None:
-            return latex_name(name), ATOM
-        return self._template(operator, tree.Call(_NOWHERE, name, ())) or (_function_name(name), ATOM)
+            return latex_name(node.name), ATOM
+        return self._template(operator, tree.Call(node.span, node.name, ())) or (_function_name(node.name), ATOM)
 
-    def _base(self, node: tree.Expr) -> str:
-        """What an index or exponent is put on; one that has some already stands in braces."""
-        text = self.expression(node, POWER)
-        if isinstance(node, tree.Group) and text.endswith(")"):
-            return text
-        text = self.expression(node, ATOM) if isinstance(node, tree.Power) else text
-        return f"{{{text}}}" if _SCRIPTS.search(text) else text
+    def _base(self, node: tree.Expr, sign: str = "^") -> str:
+        """What an index or exponent is put on."""
+        is_power = isinstance(node, tree.Power)
+        return scripted(self.expression(node, ATOM if is_power else POWER), sign)
 
     def _index(self, item: tree.Expr | tree.Range) -> str:
         if not isinstance(item, tree.Range):
@@ -178,7 +187,7 @@ class ExpressionLatex:
             case ".*" | "./":
                 symbol = r"\odot" if sign == ".*" else r"\oslash"
                 return rf"{_at(left, ELEMENTWISE)} {symbol} {self.expression(operand, POWER)}", ELEMENTWISE
-        return _side_by_side(_at(left, PRODUCT), self.expression(operand, POWER), sign), PRODUCT
+        return _side_by_side(_at(left, PRODUCT), self.expression(operand, PRODUCT), sign), PRODUCT
 
     # ------------------------------------------------------------------------------------------ calls
 
@@ -187,7 +196,7 @@ class ExpressionLatex:
         if node.eaches:
             fold = _FOLDS.get(name, _function_name(name))
             body = self.expression(arguments[0], POWER)
-            return f"{fold}_{{{self._eaches(node.eaches)}}} {body}", PRODUCT
+            return f"{fold}_{{{self._eaches(node.eaches)}}} {body}", ELEMENTWISE
         if len(arguments) == 1 and not node.keywords and name not in self.names:
             special = self._special(name, arguments[0])
             if special is not None:
@@ -207,7 +216,10 @@ class ExpressionLatex:
             base = self._base(inner if isinstance(inner, tree.Name) else tree.Group(argument.span, inner))
             return f"{base}^{{(0)}}", POWER
         if name in _REDUCTIONS and isinstance(inner, tree.Call) and inner.function == "layers" and inner.arguments:
-            return rf"{_REDUCTIONS[name]}_{{\text{{layers}}}} {self.expression(inner.arguments[0], POWER)}", PRODUCT
+            body = self.expression(inner.arguments[0], POWER)
+            return rf"{_REDUCTIONS[name]}_{{\text{{layers}}}} {body}", ELEMENTWISE
+        if name == "eye":
+            return f"I_{{{self.inside(inner)}}}", ATOM
         if name == "orth" and isinstance(inner, tree.Name) and _is_wide(self.shapes.get(inner.name, ())):
             symbol = latex_name(inner.name)
             return rf"\left\lVert {symbol} {symbol}^\top - I \right\rVert_F^2", POWER
@@ -244,8 +256,8 @@ def _at(value: Level, level: int) -> str:
 def _side_by_side(left: str, right: str, sign: str) -> str:
     if right[0].isdigit():
         return rf"{left} \cdot {right}"
-    is_apart = sign == "@" and not left.endswith("}") and not right.startswith("\\")
-    return f"{left} {right}" if is_apart else rf"{left}\, {right}"
+    is_tight = sign == "@" and r"\mathrm" not in left and not right.startswith(r"\mathrm")
+    return f"{left} {right}" if is_tight else rf"{left}\, {right}"
 
 
 def _is_wide(shape: Shape) -> bool:

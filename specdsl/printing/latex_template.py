@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from string import Formatter
 
-SUM, ELEMENTWISE, PRODUCT, POWER, ATOM = range(5)
+COMPARISON, SUM, ELEMENTWISE, PRODUCT, POWER, ATOM = range(6)
 """How tightly a formula binds, loosest first."""
 
 Level = tuple[str, int]
@@ -16,6 +16,7 @@ Level = tuple[str, int]
 _OPENING = ("(", "{", "[", "&", ",", r"\lfloor", r"\lceil", r"\lVert", r"\left|", r"\begin{bmatrix}", r"\\")
 _CLOSING = (")", "}", "]", "&", ",", r"\right", r"\rfloor", r"\rceil", r"\rVert", r"\end", r"\\")
 _TALL = re.compile(r"\\(frac|begin|left|sum|prod|max|min)(?![a-z])")
+_INFIX = re.compile(r"\\(otimes|odot|oslash|oplus|times|circ|cdot|sum|prod)(?![a-z])")
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _DEEPER = {"(", "{", "[", r"\left", r"\begin", r"\lfloor", r"\lceil"}
 _SHALLOWER = {")", "}", "]", r"\right", r"\end", r"\rfloor", r"\rceil"}
@@ -50,13 +51,22 @@ def template_text(template: str, arguments: Sequence[Level], options: Mapping[st
     return text, _template_level(template)
 
 
+def scripted(text: str, sign: str) -> str:
+    """The formula as what an index (`_`) or exponent (`^`) is put on: in braces where it has such a one already.
+
+    >>> print(scripted("A_{1}", "^"), scripted("A_{1}", "_"))
+    A_{1} {A_{1}}
+    """
+    outside = _outside(text)
+    return f"{{{text}}}" if sign in outside or (sign == "^" and "'" in outside) else text
+
+
 def _placed(value: Level, before: str, after: str) -> str:
     text, level = value
     if before.endswith(_OPENING) and after.startswith(_CLOSING):
         return text
     if after.startswith(("^", "_")):
-        text = text if level == ATOM else bracketed(text)
-        return text if text.endswith(")") or not re.search(r"[\^_']", text) else f"{{{text}}}"
+        return scripted(text if level == ATOM else bracketed(text), after[0])
     return text if level >= POWER else bracketed(text)
 
 
@@ -67,21 +77,37 @@ def _stretched(literal: str) -> str:
 
 @cache
 def _pieces(template: str) -> list[tuple[str, str | None]]:
-    return [(literal, name) for literal, name, _, _ in Formatter().parse(template)]
+    """The fields of a format, each with all of the literal text before it; the text at the end has None."""
+    pieces: list[tuple[str, str | None]] = []
+    before = ""
+    for literal, name, _, _ in Formatter().parse(template):
+        before += literal
+        if name is not None:
+            pieces.append((before, name))
+            before = ""
+    return [*pieces, (before, None)]
+
+
+def _outside(text: str) -> str:
+    """What stands outside all brackets; a closed round bracket leaves a `|`."""
+    depth, outside = 0, ""
+    for token in _TOKEN.findall(text):
+        depth -= token in _SHALLOWER
+        if depth == 0:
+            outside += "|" if token == ")" else "" if token in _SHALLOWER else token
+        depth += token in _DEEPER
+    return outside
 
 
 @cache
 def _template_level(template: str) -> int:
     """How tightly the filled-in format binds, read off what stands outside all brackets."""
     sample = "".join(literal + ("X" if name is not None else "") for literal, name in _pieces(template)).strip()
-    depth, outside = 0, ""
-    for token in _TOKEN.findall(sample):
-        depth -= token in _SHALLOWER
-        if depth == 0:
-            outside += "|" if token in _SHALLOWER else token
-        depth += token in _DEEPER
+    outside = _outside(sample)
     if re.search(r"[+-]", outside):
         return SUM
+    if _INFIX.search(outside):
+        return ELEMENTWISE
     if " " in outside or "|(" in outside or re.search(r"X\s*X", outside):
         return PRODUCT
     return POWER if "^" in outside else ATOM

@@ -15,8 +15,8 @@ from specdsl.operators.indexing import bottom, butterfly, keep, pairs, permute, 
 
 @pytest.mark.parametrize(
     ("k", "entries", "expected"),
-    [(0.5, 10, 5), (0.29, 100, 29), (0.999, 10, 9), (0.001, 10, 1), (1, 10, 1), (1.0, 10, 1), (2.7, 10, 2), (11, 10, 10)],
-)  # fmt: skip
+    [(0.5, 10, 5), (0.29, 100, 29), (0.999, 10, 9), (0.001, 10, 1), (1, 10, 1), (2.7, 10, 2), (11, 10, 10)],
+)
 def test_shares_and_counts_are_rounded_down_to_at_least_one(k: float, entries: int, expected: int) -> None:
     values = np.arange(float(entries))
     assert_array_equal(top(NUMPY, values, k), values >= entries - expected)

@@ -1,4 +1,4 @@
-"""Random starts: the size that scales them, what they refuse, and that the seed option is left to the stream."""
+"""Random starts: what scales them, what they draw from their stream, what they refuse."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from specdsl.errors import SpecSettingError
-from specdsl.operators import random_starts
 from specdsl.operators.random_starts import balanced, choice, kaiming, normal, orthogonal, uniform, xavier
 from specdsl.randomness import Stream
 
@@ -54,11 +53,3 @@ def test_impossible_starts_are_refused(draw: object, message: str) -> None:
     with pytest.raises(SpecSettingError) as caught:
         draw()  # type: ignore[operator]
     assert caught.value.message == message
-
-
-def test_the_docstring_of_a_draw_is_its_operators() -> None:
-    from specdsl.operators import find_operator
-
-    found = find_operator("kaiming")
-    assert found is not None
-    assert found.doc == random_starts.kaiming.__doc__

@@ -1,0 +1,162 @@
+"""A spec as mathematics: the adapted values, the author's definitions, the factors, the loss, the conditions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from specdsl import tree
+from specdsl.elaborate.clauses import Definition
+from specdsl.ir import Apply, Condition, FactorIR, HyperParameter, Node
+from specdsl.operators.registry import find_operator
+from specdsl.printing.expression_latex import ExpressionLatex, latex_escaped, latex_name
+from specdsl.printing.expression_text import expression_text
+from specdsl.printing.latex_template import PRODUCT, SUM
+from specdsl.printing.size_syntax import balanced, size_syntax
+from specdsl.sizes import Size
+
+if TYPE_CHECKING:
+    from specdsl.spec import Spec
+
+_DEFAULT_STARTS = {"zeros": r"= \mathbf{0}", "ones": r"= \mathbf{1}", "eye": "= I"}
+
+
+def spec_latex(spec: Spec) -> str:
+    r"""The method as an `aligned` block, for `$$...$$` or `\[...\]`; valid in LaTeX, MathJax and KaTeX.
+
+    `A^{(0)}` is the value of A at the start and `\mathcal{L}` the loss of the task.
+
+    >>> import specdsl
+    >>> print(spec_latex(specdsl.parse("b + d")))
+    \begin{aligned}
+    b' &= b + d \\
+    d &\in \mathbb{R}^{m}, \quad d^{(0)} = \mathbf{0}
+    \end{aligned}
+    """
+    rows = _Rows(spec)
+    lines = [*rows.targets(), *rows.definitions(), *rows.factors(), *rows.loss(), *rows.conditions()]
+    joined = " \\\\\n".join(lines)
+    return f"\\begin{{aligned}}\n{joined}\n\\end{{aligned}}"
+
+
+class _Rows:
+    """The rows of the block, each with one `&` before its relation."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.ir = spec.ir
+        names = frozenset({*spec.clauses.names(), *self.ir.factors})
+        self.printer = ExpressionLatex({name: factor.shape for name, factor in self.ir.factors.items()}, names)
+
+    def targets(self) -> list[str]:
+        written = self.spec.clauses.targets
+        return [f"{name}' &= {self.printer.inside(written[name][0])}" for name in self.ir.targets]
+
+    def definitions(self) -> list[str]:
+        written = self.spec.clauses.definitions
+        distinct = {definition.together or (name,): definition for name, definition in written.items()}
+        rows = [
+            self._hyper(self.ir.hyper[name]) if name in self.ir.hyper else self._definition(definition)
+            for (name, *_), definition in distinct.items()
+        ]
+        outside = [one for name, one in self.ir.hyper.items() if not one.is_default and name not in written]
+        return [*rows, *map(self._hyper, outside)]
+
+    def _hyper(self, parameter: HyperParameter) -> str:
+        definition = self.spec.clauses.definitions.get(parameter.name)
+        is_set = definition is None or parameter.name in self.spec.settings
+        value = size_syntax(parameter.value) if is_set or definition is None else definition.value
+        return f"{latex_name(parameter.name)} &= {self.printer.inside(value)}"
+
+    def _definition(self, definition: Definition) -> str:
+        left = ", ".join(map(latex_name, definition.together or (definition.name,)))
+        if definition.parameters is not None:
+            left += f"({', '.join(map(latex_name, definition.parameters))})"
+        return f"{left} &= {self.printer.inside(definition.value)}"
+
+    # ---------------------------------------------------------------------------------------- factors
+
+    def factors(self) -> list[str]:
+        return [self._factor(factor) for factor in self.ir.factors.values()]
+
+    def _factor(self, factor: FactorIR) -> str:
+        symbol = latex_name(factor.name)
+        numbers = r"\mathbb{N}" if factor.kind == "index" else r"\mathbb{R}"
+        space = f"{numbers}^{{{self._shape(factor)}}}" if factor.shape else numbers
+        row = rf"{symbol} &\in {space}{self._kind(factor)}"
+        start = self._start(factor)
+        if start is None:
+            return row
+        value = f"{symbol}^{{(0)}}" if factor.is_trained else symbol
+        return rf"{row}, \quad {value} {start}"
+
+    def _shape(self, factor: FactorIR) -> str:
+        """The shape as the author wrote it, else as it was found."""
+        clause = self.spec.clauses.factors.get(factor.name)
+        written = clause[0].shape if clause is not None else None
+        sizes = written if written is not None else [size_syntax(size) for size in factor.shape]
+        level = PRODUCT if len(sizes) > 1 else SUM
+        return r" \times ".join(self.printer.expression(size, level) for size in sizes)
+
+    def _kind(self, factor: FactorIR) -> str:
+        words = [] if factor.is_trained else [factor.kind]
+        if factor.shared is not None:
+            words.append(f"shared by {', '.join(map(str, factor.shared))}" if factor.shared else "shared")
+        words += ["orthonormal"] if factor.orthonormal else []
+        return rf"\ \text{{({latex_escaped(', '.join(words))})}}" if words else ""
+
+    def _start(self, factor: FactorIR) -> str | None:
+        """The relation and value of a factor's start, as the author wrote it where there is one."""
+        clause = self.spec.clauses.factors.get(factor.name)
+        if clause is not None and clause[0].start is not None:
+            start = clause[0].start
+            relation = r"\sim" if _is_drawn(start) else "="
+            return f"{relation} {self.printer.inside(start)}"
+        return None if factor.start is None else self._default_start(factor.start)
+
+    def _default_start(self, start: Node) -> str:
+        if not isinstance(start, Apply):
+            return f"= {expression_text(start)}"
+        if start.operator == "kaiming":
+            bound = rf"\frac{{1}}{{\sqrt{{{self._size(start.option('fan'))}}}}}"
+            return rf"\sim \mathcal{{U}}\left(-{bound}, {bound}\right)"
+        return _DEFAULT_STARTS.get(start.operator, rf"\sim \operatorname{{{latex_escaped(start.operator)}}}")
+
+    # ----------------------------------------------------------------------------- loss and conditions
+
+    def loss(self) -> list[str]:
+        syntax = sorted(self.spec.clauses.penalties, key=lambda value: value.span.start)
+        terms = [
+            self._penalty(value, penalty.once) for value, penalty in zip(syntax, self.ir.penalties, strict=True)
+        ]
+        if not terms:
+            return []
+        return [rf"\mathcal{{L}}' &= \mathcal{{L}} + {terms[0]}", *(rf"&\quad + {term}" for term in terms[1:])]
+
+    def _penalty(self, value: tree.Expr, once: bool) -> str:
+        if once:
+            text = self.printer.inside(value)
+            return text if not text.startswith("-") else f"({text})"
+        return rf"\sum_{{\text{{modules}}}} {self.printer.expression(value, SUM + 1)}"
+
+    def conditions(self) -> list[str]:
+        return [self._condition(condition) for condition in self.ir.conditions]
+
+    def _condition(self, condition: Condition) -> str:
+        left, right = map(self._size, balanced(condition))
+        match condition.kind:
+            case "whole":
+                return rf"{left} &\in \mathbb{{N}}"
+            case "equal":
+                return f"{left} &= {right}"
+            case _:
+                return rf"{left} &\le {right}"
+
+    def _size(self, size: Size) -> str:
+        return self.printer.inside(size_syntax(size))
+
+
+def _is_drawn(start: tree.Expr) -> bool:
+    """Whether a start is a random draw and nothing more."""
+    name = start.name if isinstance(start, tree.Name) else start.function if isinstance(start, tree.Call) else ""
+    operator = find_operator(name)
+    return operator is not None and operator.draw is not None
