@@ -9,8 +9,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
+from specdsl.runtime.checkpoint import RECORD as ADAPTER_FILE
 from specdsl.runtime.settings import TrainSettings
-from specdsl.runtime.task_file import FILE as TASK_FILE
 
 FILE = "run.json"
 
@@ -62,9 +62,7 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool) -> Path | Non
         SpecCheckpointError: the checkpoints are of another run.
     """
     if output.exists() and not (output.is_dir() and _is_replaceable(output)):
-        raise SpecFileError(
-            f"`{output}` is there already and is no trained adapter", hint="choose another output"
-        )
+        raise SpecFileError(f"`{output}` is there already and is no adapter", hint="choose another output")
     folder = checkpoint_folder(output)
     last = last_checkpoint(folder)
     if resume and last is None:
@@ -82,7 +80,7 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool) -> Path | Non
 
 
 def _is_replaceable(folder: Path) -> bool:
-    return (folder / TASK_FILE).is_file() or not any(folder.iterdir())
+    return (folder / ADAPTER_FILE).is_file() or not any(folder.iterdir())
 
 
 def last_checkpoint(folder: Path) -> Path | None:

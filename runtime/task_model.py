@@ -64,9 +64,10 @@ class TaskModel:
         """The rows as the model reads them; see `encoding.encode`."""
         return encode(rows, self.task, self.tokenizer, self.max_length)
 
-    def trained_whole(self, items: Sequence[str] | None) -> list[str]:
+    def trained_whole(self, items: Sequence[str] | str | None) -> list[str]:
         """What to train whole: the items, and each new head by its name."""
-        return [*(items or ()), *(f"re:{re.escape(name)}" for name in self.new_heads)]
+        wanted = [items] if isinstance(items, str) else list(items or ())
+        return [*wanted, *(f"re:{re.escape(name)}" for name in self.new_heads)]
 
     def recompute_activations(self) -> None:
         """Let the backward pass compute activations again, to save memory."""

@@ -98,7 +98,7 @@ class AdapterTrainer(Trainer):
         """AdamW over the adapter's groups, each with its factors' own learning rate and decay."""
         if self.optimizer is None:
             kind, values = self.get_optimizer_cls_and_kwargs(self.args)
-            groups = self.adapter.parameter_groups(self.args.learning_rate)
+            groups = self.adapter.parameter_groups(self.args.learning_rate, self.args.weight_decay)
             self.optimizer = kind(groups, **{"weight_decay": self.args.weight_decay, **values})
         return self.optimizer
 
@@ -122,10 +122,10 @@ class AdapterTrainer(Trainer):
 
     def _take_adapter(self, checkpoint: str) -> None:
         """Put the adapter of a checkpoint in the place of the present one."""
-        spec = str(self.adapter.spec)
-        self.adapter.detach()
-        self.adapter = load(self.model, _adapter_folder(checkpoint))
-        if str(self.adapter.spec) != spec:
+        spec = self.adapter.spec
+        model = self.adapter.detach()
+        self.adapter = load(model, _adapter_folder(checkpoint))
+        if self.adapter.spec.hash != spec.hash:
             raise SpecCheckpointError(f"`{checkpoint}` was made with another spec: {self.adapter.spec}")
 
 

@@ -69,8 +69,10 @@ def fine_tune(
     settings: TrainSettings | None = None,
     *,
     hyperparameters: Mapping[str, Any] | None = None,
-    on: Sequence[str] | None = None,
-    train: Sequence[str] | None = None,
+    on: Sequence[str] | str | None = None,
+    exclude: Sequence[str] = (),
+    layers: Sequence[int] | None = None,
+    train: Sequence[str] | str | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
     """Train a spec on text and save the adapter in `settings.output`.
@@ -82,6 +84,8 @@ def fine_tune(
         settings: how to train.
         hyperparameters: values for those of the spec, such as `{"r": 16}`.
         on: items to adapt, in place of the spec's own.
+        exclude: items to leave out.
+        layers: numbers of the blocks to adapt; all where it is None.
         train: items to train whole, besides a head that the model does not hold yet.
         progress: told of every step.
 
@@ -90,12 +94,16 @@ def fine_tune(
     """
     settings = settings or TrainSettings()
     check_device(settings)
-    parsed = parse(spec) if isinstance(spec, str) else spec
+    parsed, indices = _with_values(spec, hyperparameters or {})
     prepared = prepare(data_text, settings)
-    values = dict(hyperparameters or {})
-    run, checkpoint = _begin(
-        settings, prepared, spec=parsed, model=model_text, hyperparameters=values, on=on, train=train
-    )
+    given = {
+        "hyperparameters": hyperparameters,
+        "on": on,
+        "exclude": exclude,
+        "layers": layers,
+        "train": train,
+    }
+    run, checkpoint = _begin(settings, prepared, spec=parsed, model=model_text, **given)
 
     # The seed comes before the model, whose new head draws from it.
     set_seed(settings.seed)
@@ -103,7 +111,9 @@ def fine_tune(
     rows = DatasetDict({part: base.encode(rows) for part, rows in prepared.parts.items()})
     held_out = evaluation_part(rows)
     whole = base.trained_whole(train)
-    adapter = attach(base.model, parsed, on=on, train=whole, seed=settings.seed, **values)
+    adapter = attach(
+        base.model, parsed, on=on, exclude=exclude, layers=layers, train=whole, seed=settings.seed, **indices
+    )
     if settings.gradient_checkpointing:
         base.recompute_activations()
     trainer = AdapterTrainer(
@@ -135,6 +145,13 @@ def fine_tune(
     )
 
 
+def _with_values(spec: str | Spec, values: Mapping[str, Any]) -> tuple[Spec, dict[str, Any]]:
+    """The spec with its hyper-parameters, and the values of `index` factors, which wait for `attach`."""
+    parsed = parse(spec) if isinstance(spec, str) else spec
+    indices = {name: value for name, value in values.items() if name in parsed.ir.factors}
+    return parsed.set(**{name: value for name, value in values.items() if name not in indices}), indices
+
+
 def _begin(settings: TrainSettings, prepared: Prepared, **given: object) -> tuple[RunRecord, Path | None]:
     """The record of this run and the checkpoint to go on from: what can fail before a model is loaded."""
     if settings.best:
@@ -147,14 +164,20 @@ def _begin(settings: TrainSettings, prepared: Prepared, **given: object) -> tupl
 def _save(adapter: Adapter, base: TaskModel, prepared: Prepared, settings: TrainSettings) -> None:
     """Write the folder that `evaluate` reads; the checkpoints have then done their work."""
     output = Path(settings.output)
-    adapter.save(output)
-    base.tokenizer.save_pretrained(output)
+    new = output.with_name(f".{output.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    adapter.save(new)
+    base.tokenizer.save_pretrained(new)
     TaskFile(
         model=base.name,
         task=base.task,
         max_length=base.max_length,
         bf16=settings.bf16,
         divided=prepared.divided,
-    ).write(output)
+    ).write(new)
+    # Replaced as a whole: no file of an earlier adapter is left beside this one's.
+    if output.exists():
+        shutil.rmtree(output)
+    new.rename(output)
     if not settings.keep_checkpoints:
         shutil.rmtree(checkpoint_folder(output))

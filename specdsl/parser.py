@@ -13,8 +13,8 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from specdsl import limits, tree
 from specdsl.errors import SpecLimitError, SpecSyntaxError
-from specdsl.grammar import grammar_text
 from specdsl.grammar.mistakes import MISTAKES, Mistake
+from specdsl.grammar.tables import parser
 from specdsl.source import Source, Span
 
 _OPERANDS = {"NAME", "NUMBER", "STRING", "PRIMED"}
@@ -28,7 +28,7 @@ _LOOKALIKES = {
 
 @cache
 def _lark() -> Lark:
-    return Lark(grammar_text(), parser="lalr", propagate_positions=True, maybe_placeholders=True)
+    return parser()
 
 
 def parse_tree(text: str, name: str = "<spec>") -> tree.SpecTree:

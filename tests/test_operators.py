@@ -217,6 +217,22 @@ def test_everything_stays_on_the_device_without_waiting_for_it(name: str) -> Non
             assert value.device == torch.device("cuda:0")
 
 
+@pytest.mark.gpu
+def test_cuda_computes_the_same_without_being_waited_for() -> None:
+    xp = TorchArrays(device="cuda", dtype=torch.float64)
+    for name in COMPUTED:
+        case = random_case(name, 0)
+        tensors = [tensor.cuda() for tensor in case.tensors()]
+        case.in_torch(*tensors, xp=xp)  # the first call loads what CUDA needs
+        torch.cuda.set_sync_debug_mode("default" if name in BY_DIFFERENCES else "error")
+        try:
+            values = case.in_torch(*tensors, xp=xp)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        for tensor, array in zip(values, as_tuple(case.value()), strict=True):
+            assert_allclose(tensor.cpu().numpy(), array, rtol=1e-9, atol=1e-9, err_msg=name)
+
+
 # -------------------------------------------------------------------------------------------- derivatives
 
 

@@ -103,6 +103,7 @@ class Elaborator:
     values: dict[str, Node] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     warnings: list[SpecError] = field(default_factory=list)
+    roots: list[Node] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
     _may_introduce: bool = False
 
@@ -118,7 +119,7 @@ class Elaborator:
         raise_all([error for error in errors if isinstance(error, SpecLimitError)])
         if any(isinstance(error, SpecNotBuiltError) for error in errors):
             raise_all(errors)
-        self._default_hyper_parameters()
+        self._default_hyper_parameters(errors)
         targets = self._targets(errors)
         penalties = self._penalties(errors)
         self._starts(errors)
@@ -126,6 +127,7 @@ class Elaborator:
         if not errors:
             self._attempt(errors, lambda: self._settle_sizes())
         raise_all(sorted(_distinct(errors), key=lambda error: error.span.start if error.span else 0))
+        self.roots = [*targets.values(), *(penalty.value for penalty in penalties)]
         self._check_settings()
         ir = self._finish(targets, penalties)
         return Elaborated(ir, self.clauses, tuple(self.warnings))
@@ -246,6 +248,24 @@ class Elaborator:
         for name in self.clauses.factors:
             if name in self.used:
                 self._attempt(errors, lambda name=name: self._factor_start(name))
+        if not errors:
+            self._attempt(errors, self._refuse_circular_starts)
+
+    def _refuse_circular_starts(self) -> None:
+        done: set[str] = set()
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            if name in path:
+                circle = " -> ".join([*path[path.index(name) :], name])
+                raise SpecNameError(f"the start of `{name}` is defined by itself ({circle})", self.drafts[name].span)
+            start = self.drafts[name].start if name in self.drafts else None
+            if start is not None and name not in done:
+                for other in sorted(reads(start)):
+                    visit(other, (*path, name))
+            done.add(name)
+
+        for name in self.drafts:
+            visit(name, ())
 
     def _factor_start(self, name: str) -> None:
         draft = self._draft(name)
@@ -430,7 +450,7 @@ class Elaborator:
 
     # -------------------------------------------------------------------------------- hyper-parameters
 
-    def _default_hyper_parameters(self) -> None:
+    def _default_hyper_parameters(self, errors: list[SpecError]) -> None:
         for name, value in (("r", Size.of(8)), ("alpha", Size.symbol("r"))):
             if name not in self.clauses.definitions:
                 given = name in self.settings
@@ -439,11 +459,9 @@ class Elaborator:
                 self.hyper[name] = HyperParameter(name, size, None, not given)
         for name in ("r", "alpha"):
             if name in self.clauses.definitions and self.clauses.definitions[name].parameters is None:
-                before = self.used.copy()
-                node = self._attempt(self.clauses.errors, lambda name=name: self._definition(name, self.spec.span))
-                self.used = before
+                node = self._attempt(errors, lambda name=name: self._definition(name, self.spec.span))
                 if node is not None and name not in self.hyper:
-                    self.clauses.errors.append(
+                    errors.append(
                         SpecShapeError(
                             f"`{name}` is a hyper-parameter and cannot depend on the module's sizes",
                             self.clauses.definitions[name].span,
@@ -485,8 +503,8 @@ class Elaborator:
             sizes += node_sizes(draft.start)
         for node in self.values.values():
             sizes += node_sizes(node)
-        for key in self._final_roots:
-            sizes += node_sizes(key)
+        for root in self.roots:
+            sizes += node_sizes(root)
         names = {name for size in sizes for name in self.solver.resolved(size).symbols}
         while names - found:
             name = (names - found).pop()
@@ -494,12 +512,6 @@ class Elaborator:
             if name in self.hyper:
                 names |= self.hyper[name].value.symbols
         return {name for name in found if name in self.hyper}
-
-    @property
-    def _final_roots(self) -> list[Node]:
-        return self._roots
-
-    _roots: list[Node] = field(default_factory=list)
 
     # -------------------------------------------------------------------------------------------- end
 

@@ -17,7 +17,7 @@ from specdsl.arrays.dual import DUAL, Dual
 from specdsl.arrays.numpy_arrays import NUMPY
 from specdsl.errors import SpecError, SpecShapeError, SpecStartError
 from specdsl.interpret import Sizes, evaluate
-from specdsl.ir import Apply, Factor, Initial, Layers, Node, Site, SpecIR, reads, topological
+from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Scalar, Site, SpecIR, reads, topological
 from specdsl.randomness import Stream
 from specdsl.sizes import Number, UnknownSize
 from specdsl.source import Span
@@ -72,23 +72,30 @@ def _check_target(ir: SpecIR, trials: list[_Trial], name: str, span: Span) -> No
 
 
 def _check_factors(ir: SpecIR, trials: list[_Trial]) -> None:
-    for factor in ir.factors.values():
-        if factor.is_trained and all(trial.is_dead(factor.name) for trial in trials):
-            raise SpecStartError(
-                f"the factor `{factor.name}` never trains: nothing changes with it, at the start or after a step",
-                factor.span, _dead_hint(ir, factor.name),
-            )  # fmt: skip
+    alive = set().union(*(trial.alive() for trial in trials))
+    dead = [factor for factor in ir.factors.values() if factor.is_trained and factor.name not in alive]
+    if dead:
+        names = ", ".join(f"`{factor.name}`" for factor in dead)
+        what = f"the factor {names} never trains" if len(dead) == 1 else f"the factors {names} never train"
+        raise SpecStartError(
+            f"{what}: nothing changes with {'it' if len(dead) == 1 else 'them'}, at the start or after a step",
+            dead[0].span, _dead_hint([factor.name for factor in dead if _is_zero(factor)]),
+        )  # fmt: skip
 
 
-def _dead_hint(ir: SpecIR, name: str) -> str:
-    zeros = [
-        other.name
-        for other in ir.factors.values()
-        if other.is_trained and isinstance(other.start, Apply) and other.start.operator == "zeros"
-    ]
-    if len(zeros) > 1 or (zeros and name not in zeros):
-        return f"a product with zeros ({', '.join(zeros)}) passes no gradient on; start all but one at random"
-    return "does a function such as relu or stop cut it off?"
+def _is_zero(factor: FactorIR) -> bool:
+    start = factor.start
+    if isinstance(start, Apply) and start.operator == "fill":
+        start = start.arguments[0]
+    return (isinstance(start, Apply) and start.operator == "zeros") or (
+        isinstance(start, Scalar) and start.size.constant == 0
+    )
+
+
+def _dead_hint(zeros: list[str]) -> str:
+    if len(zeros) > 1:
+        return f"{' and '.join(zeros)} both start at zero and block each other; start all but one at random"
+    return "a function such as relu or stop lets no gradient through at the start"
 
 
 # ------------------------------------------------------------------------------------------------ sizes
@@ -211,17 +218,25 @@ class _Trial:
             return float("nan")
         return float(np.max(np.abs(value - self.site[name])))
 
-    def is_dead(self, name: str) -> bool:
-        """Whether nothing changes with the factor, at the start and after two small steps of the others."""
-        direction = self.stream.normal(np.shape(self.starting.factor(name)))
-        moved = {other: np.asarray(self.starting.factor(other), dtype=float) for other in self.trained}
+    def alive(self) -> set[str]:
+        """The factors that something changes with, at the start or after up to two small steps.
+
+        As in training, only factors with a derivative take a step: two zero factors of one product never move.
+        """
+        moved = {name: np.asarray(self.starting.factor(name), dtype=float) for name in self.trained}
+        found: set[str] = set()
         for _ in range(3):
-            if self._changes_with(name, direction, moved):
-                return False
-            for other in self.trained:
-                if other != name:
-                    moved[other] = moved[other] + STEP * self.stream.normal(moved[other].shape)
-        return True
+            now = set()
+            for name in self.trained:
+                direction = self.stream.normal(moved[name].shape)
+                if self._changes_with(name, direction, moved):
+                    now.add(name)
+            found |= now
+            if len(found) == len(self.trained):
+                break
+            for name in now:
+                moved[name] = moved[name] + STEP * self.stream.normal(moved[name].shape)
+        return found
 
     def _changes_with(self, name: str, direction: Any, values: Mapping[str, Any]) -> bool:
         def leaf(node: Node) -> Any:

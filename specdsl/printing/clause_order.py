@@ -47,10 +47,10 @@ class _Names:
     """Which clause introduces which name, and who reads it."""
 
     def __init__(self, spec: tree.SpecTree) -> None:
-        definitions = [clause for clause in spec.clauses if _is_definition(clause)]
-        self.definitions = {name: clause for clause in definitions for name in _introduced(clause)}
-        self.factors = {name for clause in spec.clauses if _is_factor(clause) for name in _introduced(clause)}
-        others = [clause for clause in spec.clauses if not _is_definition(clause)]
+        definitions = [clause for clause in spec.clauses if is_definition(clause)]
+        self.definitions = {name: clause for clause in definitions for name in names_introduced(clause)}
+        self.factors = {name for clause in spec.clauses if _is_factor(clause) for name in names_introduced(clause)}
+        others = [clause for clause in spec.clauses if not is_definition(clause)]
         self.read_by_model = self._closure(clause for clause in others if not isinstance(clause, tree.At))
         self.read_by_events = self._closure(clause for clause in others if isinstance(clause, tree.At))
 
@@ -73,7 +73,7 @@ class _Names:
         return self._definition_group(clause)
 
     def _definition_group(self, clause: tree.Clause) -> int:
-        names = _introduced(clause)
+        names = names_introduced(clause)
         if self._is_number(clause, set()):
             return NUMBER
         if not names & self.read_by_model and names & self.read_by_events:
@@ -83,12 +83,12 @@ class _Names:
     def _closure(self, clauses: Collection[tree.Clause] | Iterator[tree.Clause]) -> set[str]:
         """Every name that `clauses` read, directly or through definitions."""
         found: set[str] = set()
-        pending = [name for clause in clauses for name in _read(clause)]
+        pending = [name for clause in clauses for name in names_read(clause)]
         while pending:
             name = pending.pop()
             if name not in found:
                 found.add(name)
-                pending += _read(self.definitions[name]) if name in self.definitions else ()
+                pending += names_read(self.definitions[name]) if name in self.definitions else ()
         return found
 
     def _is_number(self, clause: tree.Clause, open_names: set[str]) -> bool:
@@ -97,8 +97,8 @@ class _Names:
             return False
         if len(clause.left) != len(clause.right):
             return False
-        open_names = open_names | _introduced(clause)
-        return all(self._is_size(part, open_names) for value in clause.right for part in _parts(value))
+        open_names = open_names | names_introduced(clause)
+        return all(self._is_size(part, open_names) for value in clause.right for part in parts(value))
 
     def _is_size(self, part: tree.Syntax, open_names: set[str]) -> bool:
         match part:
@@ -119,35 +119,38 @@ def _inner(clause: tree.Clause) -> tree.Clause:
 def _is_target(clause: tree.Clause) -> bool:
     inner = _inner(clause)
     left = inner.left if isinstance(inner, tree.Equation) else ()
-    return any(isinstance(part, tree.Primed) for value in left for part in _parts(value))
+    return any(isinstance(part, tree.Primed) for value in left for part in parts(value))
 
 
-def _is_definition(clause: tree.Clause) -> bool:
+def is_definition(clause: tree.Clause) -> bool:
+    """Whether a clause names a value: an equation that assigns no target."""
     return isinstance(_inner(clause), tree.Equation) and not _is_target(clause)
 
 
 def _is_factor(clause: tree.Clause) -> bool:
     """Whether a clause declares factors; `W : c x m x kh x kw` declares a view of W."""
     inner = _inner(clause)
-    return isinstance(inner, tree.FactorLine) and _introduced(clause) != {"W"}
+    return isinstance(inner, tree.FactorLine) and names_introduced(clause) != {"W"}
 
 
-def _introduced(clause: tree.Clause) -> set[str]:
+def names_introduced(clause: tree.Clause) -> set[str]:
+    """The names that a definition or a factor line introduces."""
     inner = _inner(clause)
-    names = inner.left if isinstance(inner, tree.Equation) else ()
-    names = inner.names if isinstance(inner, tree.FactorLine) else names
-    plain = {part.name for part in names if isinstance(part, tree.Name)}
-    return plain | {part.function for part in names if isinstance(part, tree.Call)}
+    left = inner.left if isinstance(inner, tree.Equation) else ()
+    left = inner.names if isinstance(inner, tree.FactorLine) else left
+    plain = {part.name for part in left if isinstance(part, tree.Name)}
+    return plain | {part.function for part in left if isinstance(part, tree.Call)}
 
 
-def _read(clause: tree.Clause) -> set[str]:
+def names_read(clause: tree.Clause) -> set[str]:
     """The names in a clause, those it introduces apart."""
-    parts = _parts(clause)
-    names = {part.name for part in parts if isinstance(part, tree.Name)}
-    return (names | {part.function for part in parts if isinstance(part, tree.Call)}) - _introduced(clause)
+    inside = parts(clause)
+    names = {part.name for part in inside if isinstance(part, tree.Name)}
+    return (names | {part.function for part in inside if isinstance(part, tree.Call)}) - names_introduced(clause)
 
 
-def _parts(root: tree.Syntax) -> list[tree.Syntax]:
+def parts(root: tree.Syntax) -> list[tree.Syntax]:
+    """All syntax nodes under `root`, itself included."""
     found: list[tree.Syntax] = []
     pending = [root]
     while pending:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from specdsl import tree
+from specdsl.source import Span
 
 CHOOSE, COMPARE, SUM, PRODUCT, UNARY, POWER, POSTFIX = range(7)
 """How tightly a printed expression binds, loosest first."""
@@ -20,15 +21,14 @@ class SyntaxText:
     """The printer of clauses and expressions.
 
     Args:
-        matrix_products: the `*` that are matrix products and print as `@`, each by the offset in the source at
-            which its right operand begins.
+        matrix_products: the `*` that are matrix products and print as `@`, each by the span of its right operand.
 
     >>> from specdsl.parser import parse_tree
     >>> SyntaxText().clause(parse_tree("W'=W+alpha/r*A@B").clauses[0])
     "W' = W + alpha/r * A@B"
     """
 
-    matrix_products: Collection[int] = frozenset()
+    matrix_products: Collection[Span] = frozenset()
 
     # ---------------------------------------------------------------------------------------- clauses
 
@@ -150,7 +150,7 @@ class SyntaxText:
         """The operators, with `@` for matrix products where that can be read in one way only."""
         signs: list[str] = []
         for sign, operand in zip(node.operators, node.operands[1:], strict=True):
-            known = sign == "*" and operand.span.start in self.matrix_products
+            known = sign == "*" and operand.span in self.matrix_products
             signs.append("@" if known and not ELEMENTWISE.intersection(signs) else sign)
         return signs
 

@@ -10,6 +10,7 @@ from specdsl import tree
 from specdsl.printing.clause_order import HEADER, clause_groups, clause_order
 from specdsl.printing.comments import Comments
 from specdsl.printing.syntax_text import SyntaxText
+from specdsl.source import Span
 
 WIDTH = 100
 """The longest line, comments apart."""
@@ -19,7 +20,7 @@ _BINARY = re.compile(r"(@|\*|\.\*|\./|//?|%|\+|-|~|==|!=|<=?|>=?|x|if|else|for|e
 
 
 def spec_text(
-    spec: tree.SpecTree, matrix_products: Collection[int] = frozenset(), *, keep_line: bool = True
+    spec: tree.SpecTree, matrix_products: Collection[Span] = frozenset(), *, keep_line: bool = True
 ) -> str:
     """The formatted text of a spec, without a line end at its end.
 
@@ -29,8 +30,7 @@ def spec_text(
 
     Args:
         spec: the syntax tree.
-        matrix_products: the `*` that are matrix products and print as `@`, each by the offset in the source at
-            which its right operand begins.
+        matrix_products: the `*` that are matrix products and print as `@`, each by the span of its right operand.
         keep_line: whether a spec that was written on one line stays on one line.
 
     >>> from specdsl.parser import parse_tree

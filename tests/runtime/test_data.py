@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,41 +12,10 @@ from specdsl.runtime.data import evaluation_part, hold_out, load_data, split_nam
 ROWS = {"text": ["a good film", "NA", 'quoted, "so"\nand on'], "label": [1, 0, 1]}
 
 
-def write_csv(rows: Dataset, path: Path) -> None:
-    rows.to_csv(path, index=False)
-
-
-def write_json(rows: Dataset, path: Path) -> None:
-    path.write_text(json.dumps(rows.to_list()))
-
-
-def write_json_columns(rows: Dataset, path: Path) -> None:
-    path.write_text(json.dumps(rows[:]))
-
-
-def write_json_lines(rows: Dataset, path: Path) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_parquet(rows: Dataset, path: Path) -> None:
-    rows.to_parquet(path)
-
-
-Write = Callable[[Dataset, Path], None]
-FORMATS: list[tuple[str, Write]] = [
-    ("rows.csv", write_csv),
-    ("rows.json", write_json),
-    ("columns.json", write_json_columns),
-    ("lines.json", write_json_lines),
-    ("rows.jsonl", write_json_lines),
-    ("rows.parquet", write_parquet),
-    ("saved", lambda rows, path: rows.save_to_disk(path)),
-]
-
-
-@pytest.mark.parametrize(("name", "write"), FORMATS, ids=[name for name, _ in FORMATS])
-def test_every_format_gives_back_the_rows(tmp_path: Path, name: str, write: Write) -> None:
-    write(Dataset.from_dict(ROWS), tmp_path / name)
+@pytest.mark.parametrize("name", ["rows.csv", "saved"])
+def test_one_table_is_all_for_training(tmp_path: Path, name: str) -> None:
+    rows = Dataset.from_dict(ROWS)
+    rows.to_csv(tmp_path / name, index=False) if name.endswith("csv") else rows.save_to_disk(tmp_path / name)
     data = load_data(str(tmp_path / name))
     assert list(data) == ["train"]
     assert data["train"][:] == ROWS
@@ -65,8 +33,8 @@ def test_parquet_and_saved_folders_keep_declared_classes(tmp_path: Path) -> None
 def test_files_of_a_folder_become_the_parts_that_their_names_say(tmp_path: Path) -> None:
     (tmp_path / "test").mkdir()
     for name in ("train-0.csv", "train-1.jsonl", "my.dev.csv", "test/rows.csv"):
-        write = write_json_lines if name.endswith("jsonl") else write_csv
-        write(Dataset.from_dict({"text": [name], "label": [1]}), tmp_path / name)
+        text = json.dumps({"text": name}) if name.endswith("jsonl") else f"text\n{name}"
+        (tmp_path / name).write_text(text + "\n")
     (tmp_path / "README.md").write_text("not data")
     data = load_data(str(tmp_path))
     found = {part: rows["text"][:] for part, rows in data.items()}
@@ -79,7 +47,7 @@ def test_files_of_a_folder_become_the_parts_that_their_names_say(tmp_path: Path)
 
 def test_files_without_a_part_in_their_names_are_all_for_training(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
-        write_csv(Dataset.from_dict({"text": [name]}), tmp_path / name)
+        (tmp_path / name).write_text(f"text\n{name}\n")
     assert load_data(str(tmp_path))["train"]["text"][:] == ["a.csv", "b.csv"]
 
 
@@ -137,32 +105,10 @@ def test_what_cannot_be_divided_says_why(data: DatasetDict, message: str) -> Non
         hold_out(data, 0.1)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "error", "message"),
-    [
-        ("rows.csv", b"text,label\n", SpecDataError, "has no rows"),
-        ("rows.csv", b"", SpecDataError, "is empty"),
-        ("rows.csv", b"text,text\na,b\n", SpecDataError, "has the column `text` twice"),
-        ("rows.csv", b"text,label\na,b,c\n", SpecFileError, "Expected 2 columns, got 3"),
-        ("rows.csv", b"text\n\xff\xfe\n", SpecFileError, "`text` of .* is not UTF-8 text"),
-        ("rows.json", b"[]", SpecDataError, "has no rows"),
-        ("rows.json", b" ", SpecDataError, "is empty"),
-        ("rows.json", b"[1, 2]", SpecDataError, "entry 1 of .* is no object with columns"),
-        ("rows.json", b'[{"text": "a"}, {"text": 1}]', SpecDataError, "`text` of .* mixes kinds of values"),
-        ("rows.json", b'{"text": ["a", "b"], "label": [1]}', SpecDataError, "differ in length"),
-        ("rows.json", b"[" * 100_000, SpecFileError, "cannot be read as json"),
-        ("rows.jsonl", b'{"text": "a"}\n{"text":\n', SpecFileError, "is not JSON in line 2"),
-        ("rows.parquet", b"PAR1", SpecFileError, "cannot be read as parquet"),
-        ("rows.txt", b"a", SpecFileError, "unknown kind of data file `rows.txt`"),
-        ("rows.py", b"a", SpecFileError, "unknown kind of data file `rows.py`"),
-    ],
-)
-def test_a_file_that_cannot_be_used_says_why(
-    tmp_path: Path, name: str, content: bytes, error: type[Exception], message: str
-) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(error, match=message):
-        load_data(str(tmp_path / name))
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\n")
+    with pytest.raises(SpecDataError, match="has no rows in its part `train`"):
+        load_data(str(tmp_path / "rows.csv"))
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
+from specdsl.runtime.checkpoint import RECORD as ADAPTER_FILE
 from specdsl.runtime.run_record import FREE, RunRecord, checkpoint_folder, find_checkpoint, last_checkpoint
 from specdsl.runtime.settings import TrainSettings
-from specdsl.runtime.task_file import FILE as TASK_FILE
 
 RUN = RunRecord.of(TrainSettings(), spec="W + A@B")
 
@@ -74,13 +74,13 @@ def test_settings_that_change_no_number_may_differ() -> None:
 
 
 @pytest.mark.parametrize("name", ["holiday.jpg", "model.safetensors"])
-def test_a_folder_that_is_no_trained_adapter_is_not_replaced(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_is_no_adapter_is_not_replaced(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("precious")
-    with pytest.raises(SpecFileError, match="is there already and is no trained adapter"):
+    with pytest.raises(SpecFileError, match="is there already and is no adapter"):
         find_checkpoint(tmp_path, RUN, resume=False)
 
 
-def test_an_empty_folder_and_a_trained_adapter_may_be_replaced(tmp_path: Path) -> None:
+def test_an_empty_folder_and_an_adapter_may_be_replaced(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path, RUN, resume=False) is None
-    (tmp_path / TASK_FILE).write_text("{}")
+    (tmp_path / ADAPTER_FILE).write_text("{}")
     assert find_checkpoint(tmp_path, RUN, resume=False) is None
