@@ -325,11 +325,11 @@ class _Planner:
                 done[node] = node
                 continue
             children = tuple(done[child] for child in node.children)
-            if isinstance(node, Apply) and node.operator == "matmul" and not _late_tokens(node):
-                value = children[0]
-                for operand in node.arguments[1:]:
-                    value = self.push(value, operand)
-                done[node] = value
+            if _is_chain(node):
+                done[node] = self._pushed_chain(children[0], node.children[1:], None)
+            elif isinstance(node, Apply) and node.operator == "scale" and _is_chain(node.arguments[1]):
+                chain = node.arguments[1].children
+                done[node] = self._pushed_chain(done[chain[0]], chain[1:], node.arguments[0])
             elif isinstance(node, Apply) and node.operator == "add":
                 done[node] = _sum(children, node.shape)
             else:
@@ -379,15 +379,19 @@ class _Planner:
         """`tokens @ (s * (A@B))` with the scale where the product is narrowest."""
         factor, body = matrix.arguments
         if isinstance(body, Apply) and body.operator == "matmul":
-            widths = [self.sizes.integer(operand.shape[-1]) for operand in body.arguments]
-            narrowest = widths.index(min(widths))
-            value = tokens
-            for position, operand in enumerate(body.arguments):
-                value = self.push(value, operand)
-                if position == narrowest:
-                    value = scaled(factor, value)
-            return value
+            return self._pushed_chain(tokens, body.arguments, factor)
         return scaled(factor, self.push(tokens, body))
+
+    def _pushed_chain(self, tokens: Node, operands: tuple[Node, ...], factor: Node | None) -> Node:
+        """`tokens @ A @ B @ ...`, scaled where it is narrowest."""
+        widths = [self.sizes.integer(operand.shape[-1]) for operand in operands]
+        narrowest = widths.index(min(widths))
+        value = tokens
+        for position, operand in enumerate(operands):
+            value = self.push(value, operand)
+            if position == narrowest and factor is not None:
+                value = scaled(factor, value)
+        return value
 
     # -------------------------------------------------------------------------------------------- cost
 
@@ -570,8 +574,14 @@ def _in_tokens(node: Node) -> bool:
     return bool(node.shape) and "tokens" in node.shape[0].symbols
 
 
-def _late_tokens(node: Apply) -> bool:
-    return any(reads(operand) & {"x", "y"} for operand in node.arguments[1:])
+def _is_chain(node: Node) -> bool:
+    """Whether a node is a product of tokens with matrices that no token reaches."""
+    return (
+        isinstance(node, Apply)
+        and node.operator == "matmul"
+        and bool(reads(node.arguments[0]) & {"x", "y"})
+        and not any(reads(operand) & {"x", "y"} for operand in node.arguments[1:])
+    )
 
 
 def _sum(terms: Iterable[Node], shape: tuple[Size, ...]) -> Node:

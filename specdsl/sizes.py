@@ -268,8 +268,12 @@ class Size:
     def __str__(self) -> str:
         if not self.terms:
             return "0"
+        if len(self.terms) == 1 and self.terms[0][1] == 1 and len(self.terms[0][0]) == 1:
+            atom, exponent = self.terms[0][0][0]
+            if exponent == 1:
+                return str(atom)
         text = ""
-        for monomial, coefficient in self.terms:
+        for monomial, coefficient in sorted(self.terms, key=lambda term: term[1] < 0):
             shown = _term_text(monomial, abs(coefficient))
             sign = ("-" if coefficient < 0 else "") if not text else (" - " if coefficient < 0 else " + ")
             text += sign + shown
@@ -318,7 +322,7 @@ def _number_power(base: Number, exponent: Fraction) -> Number:
 def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
     top = [_power_text(atom, exponent) for atom, exponent in monomial if exponent > 0]
     bottom = [_power_text(atom, -exponent) for atom, exponent in monomial if exponent < 0]
-    if coefficient.denominator != 1 and _is_decimal(coefficient):
+    if _is_decimal(coefficient) and (coefficient.numerator != 1 or coefficient.denominator > 64 or not top):
         top.insert(0, format_number(coefficient))
     else:
         if coefficient.numerator != 1 or not top:
@@ -329,11 +333,14 @@ def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
 
 
 def _is_decimal(value: Fraction) -> bool:
+    """Whether a coefficient reads better as `0.01` than as a fraction."""
+    if value.denominator == 1:
+        return False
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
-    return rest == 1 and value.denominator > 4
+    return rest == 1 and value.denominator > 4 or value.denominator > 1000
 
 
 def _power_text(atom: Atom, exponent: Fraction) -> str:

@@ -255,9 +255,11 @@ class Expressions:
 
     def _matmul(self, left: Node, right: Node, left_syntax: tree.Expr, right_syntax: tree.Expr) -> Node:
         shape = matmul_shape(self.solver, left.shape, right.shape, left_syntax, right_syntax)
+        factor, left, right = _numbers_in_front(left, right)
         parts: list[Node] = []
         parts += left.arguments if isinstance(left, Apply) and left.operator == "matmul" else [left]
-        return apply("matmul", (*parts, right), shape)
+        product = apply("matmul", (*parts, right), shape)
+        return product if factor is None else scaled(scalar(factor), product)
 
     def _read_negative(self, syntax: tree.Negative) -> Node:
         return negated(self.read(syntax.body))
@@ -706,6 +708,19 @@ def apply(operator: str, arguments: Any, axes: Shape, /, **options: Any) -> Node
 
 def scalar(size: Size) -> Scalar:
     return interned(Scalar((), size))
+
+
+def _numbers_in_front(left: Node, right: Node) -> tuple[Size | None, Node, Node]:
+    """`(s*A)@B` and `A@(s*B)` as `s * (A@B)`: the numbers of a product, and its matrices."""
+    factor: Size | None = None
+    sides = []
+    for side in (left, right):
+        if isinstance(side, Apply) and side.operator == "scale" and isinstance(side.arguments[0], Scalar):
+            number = side.arguments[0].size
+            factor = number if factor is None else factor * number
+            side = side.arguments[1]
+        sides.append(side)
+    return factor, sides[0], sides[1]
 
 
 def negated(node: Node) -> Node:

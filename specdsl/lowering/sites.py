@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
 
 from specdsl.errors import SpecTargetError
@@ -272,18 +274,18 @@ class RootMeanSquareSite(NormSite):
 
     kind = "RMSNorm"
 
-    @property
-    def eps(self) -> float:
+    def eps(self, dtype: torch.dtype) -> float:
+        """The module's own, else the precision of the dtype that is computed in."""
         module: Any = self.module
         for name in ("variance_epsilon", "eps"):
             value = getattr(module, name, None)
             if value is not None:
                 return float(value)
-        return float(torch.finfo(torch.float32).eps)
+        return float(torch.finfo(dtype).eps)
 
     def normalised(self, x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scaled = (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+        scaled = (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self.eps(wide.dtype))).to(x.dtype)
         if weight is not None:
             scaled = weight * scaled
         return scaled if bias is None else scaled + bias
@@ -333,7 +335,24 @@ def _is_root_mean_square(module: nn.Module) -> bool:
     name = own_class(module).__name__
     is_named_so = name.endswith("RMSNorm") or name == "T5LayerNorm"
     weight = getattr(module, "weight", None)
-    return is_named_so and isinstance(weight, Tensor) and weight.dim() == 1 and "Gemma" not in name
+    return is_named_so and isinstance(weight, Tensor) and weight.dim() == 1 and _scales_by_weight(module, len(weight))
+
+
+def _scales_by_weight(norm: nn.Module, width: int) -> bool:
+    """Whether the norm is `x / rms(x) * w`: many of that name scale by `1 + w`, or by something else as well."""
+    stand_in = copy(norm)
+    stand_in.__class__ = own_class(norm)
+    # Values are compared, so this runs on the CPU and outside of a mode that gives fake ones.
+    with unset_fake_temporarily(), torch.no_grad():
+        weight = torch.linspace(0.5, 2.0, width, device="cpu")
+        x = torch.linspace(-1.0, 2.0, width, device="cpu")
+        stand_in.__dict__["_parameters"] = {"weight": nn.Parameter(weight)}
+        try:
+            found = own_class(norm).forward(stand_in, x.unsqueeze(0))
+        except Exception:  # a forward of its own that wants other inputs, or other parameters
+            return False
+        wanted = RootMeanSquareSite(stand_in).through(x.unsqueeze(0), weight, None)
+        return isinstance(found, Tensor) and torch.allclose(found, wanted, rtol=1e-3)
 
 
 def _is_layer_norm(module: nn.Module) -> bool:

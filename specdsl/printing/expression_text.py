@@ -69,15 +69,19 @@ def _sum(node: Apply) -> tuple[str, int]:
 
 def _product(node: Apply) -> tuple[str, int]:
     sign = _SIGNS[node.operator]
-    parts = [_bracketed(_text(node.arguments[0]), UNARY)]
-    if isinstance(node.arguments[0], Apply | Scalar) and _text(node.arguments[0])[1] == PRODUCT:
-        same = node.operator == "scale" or (
-            isinstance(node.arguments[0], Apply) and node.arguments[0].operator == node.operator
-        )
-        if same:
-            parts = [_text(node.arguments[0])[0]]
+    first = node.arguments[0]
+    text, level = _text(first)
+    parts = [text if level == PRODUCT and _chains(node, first) else _bracketed((text, level), UNARY)]
     parts += [_bracketed(_text(argument), UNARY) for argument in node.arguments[1:]]
     return sign.join(parts), PRODUCT
+
+
+def _chains(node: Apply, first: Node) -> bool:
+    """Whether a product goes on from its first operand without brackets: `a/b * C`, `s * A@B`, `A .* B .* C`."""
+    if node.operator == "scale":
+        return True
+    operator = first.operator if isinstance(first, Apply) else None
+    return operator == node.operator or (node.operator == "matmul" and operator == "scale")
 
 
 def _negative(node: Apply) -> tuple[str, int]:

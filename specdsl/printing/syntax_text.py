@@ -189,11 +189,15 @@ def _wide(node: tree.Product, signs: Sequence[str], parts: Sequence[str]) -> lis
         elif sign == "/":
             wide = beside_long[place] or any(result)
         else:
-            scales_call = isinstance(node.operands[place], tree.Number) and parts[place + 1].endswith(")")
+            scales_call = isinstance(node.operands[place], tree.Number) and _is_call(node.operands[place + 1])
             narrow = sign == "*" and set(signs) <= {"*", "/"} and "/" not in signs[:place] and not scales_call
             wide = not narrow or beside_long[place] or any(result)
         result.append(wide)
     return result
+
+
+def _is_call(node: tree.Expr) -> bool:
+    return isinstance(node.base if isinstance(node, tree.Power) else node, tree.Call)
 
 
 def _run(signs: Sequence[str], place: int) -> range:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from datasets import Dataset, DatasetDict
-from safetensors import safe_open
 from torch import nn
 
 from specdsl.errors import (
@@ -18,7 +17,7 @@ from specdsl.errors import (
     SpecTargetError,
 )
 from specdsl.runtime.settings import TrainSettings
-from specdsl.runtime.training import TrainResult, fine_tune
+from specdsl.runtime.training import fine_tune
 
 SPEC = "W + A@G@B | orth(A) | r = 4"
 TEXTS = ["a good film", "the bad plot", "good good", "bad film"]
@@ -52,10 +51,6 @@ def same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> 
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def evaluations(result: TrainResult, metric: str) -> list[float]:
-    return [logged[f"eval_{metric}"] for logged in result.history if f"eval_{metric}" in logged]
-
-
 def test_training_beats_the_start_and_the_baseline(tmp_path: Path, tiny_llama: Path, reviews: str) -> None:
     result = fine_tune(SPEC, str(tiny_llama), reviews, settings(tmp_path, epochs=4))
     assert result.baseline == {"accuracy": 0.5}
@@ -75,16 +70,25 @@ def test_only_the_adapter_and_the_new_head_are_trained(tmp_path: Path, tiny_bert
     assert not any(name in moved for name in values_of(result.model.base_model) if "." not in name)
 
 
-def test_penalties_are_logged_under_their_text_in_training_only(
-    tmp_path: Path, tiny_bert: Path, reviews: str
-) -> None:
-    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, best="loss"))
-    training = [logged for logged in result.history if "loss" in logged]
-    others = [logged for logged in result.history if "loss" not in logged]
-    assert len(training) == 4
-    assert all(logged["orth(A)"] > 0 for logged in training)
-    assert any("eval_loss" in logged for logged in others)
-    assert not any("orth" in name for logged in others for name in logged)
+def test_the_history_holds_penalties_by_their_text(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path))
+    assert [logged["orth(A)"] > 0 for logged in result.history if "loss" in logged] == [True] * 4
+
+
+def test_checkpoints_can_be_kept(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, keep_checkpoints=True))
+    assert (tmp_path / "out.checkpoints" / "checkpoint-4" / "trainer_state.json").is_file()
+
+
+def test_the_best_checkpoint_is_what_is_saved(tmp_path: Path, tiny_llama: Path) -> None:
+    rows = Dataset.from_dict({"text": TEXTS * 8, "label": ["good", "bad"] * 16})
+    opposite = Dataset.from_dict({"text": TEXTS, "label": ["bad", "good"] * 2})
+    DatasetDict(train=rows, validation=opposite, test=opposite).save_to_disk(tmp_path / "data")
+    first, best = (
+        fine_tune(SPEC, str(tiny_llama), str(tmp_path / "data"), settings(tmp_path, epochs=3, **values))
+        for values in ({"max_steps": 12}, {"best": "loss"})
+    )
+    assert best.after["loss"] < first.after["loss"]
 
 
 def test_the_folder_holds_the_adapter_the_tokenizer_and_nothing_pickled(
@@ -122,19 +126,6 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     assert (resumed.before, resumed.after) == (whole.before, whole.after)
 
 
-def tensors_in(folder: Path) -> Iterator[str]:
-    for path in folder.rglob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            yield from file.keys()
-
-
-def test_checkpoints_do_not_hold_the_base_model(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
-    fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, keep_checkpoints=True))
-    names = set(tensors_in(tmp_path / "out.checkpoints"))
-    assert names == set(tensors_in(tmp_path / "out"))
-    assert not any("word_embeddings" in name for name in names)
-
-
 def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
     tmp_path: Path, tiny_bert: Path, reviews: str
 ) -> None:
@@ -144,18 +135,6 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
         fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, save_every=2))
     with pytest.raises(SpecCheckpointError, match="had spec = "):
         fine_tune("W + A@B", str(tiny_bert), reviews, settings(tmp_path, save_every=2, resume=True))
-
-
-def test_the_best_checkpoint_is_kept(tmp_path: Path, tiny_llama: Path) -> None:
-    rows = Dataset.from_dict({"text": TEXTS * 8, "label": ["good", "bad"] * 16})
-    opposite = Dataset.from_dict({"text": TEXTS, "label": ["bad", "good"] * 2})
-    DatasetDict(train=rows, test=opposite).save_to_disk(tmp_path / "data")
-    data = str(tmp_path / "data")
-    result = fine_tune(SPEC, str(tiny_llama), data, settings(tmp_path, epochs=3, best="loss"))
-    losses = evaluations(result, "loss")[:-1]
-    assert losses == sorted(losses)
-    assert losses[0] < losses[-1]
-    assert result.after["loss"] == losses[0]
 
 
 @pytest.mark.parametrize(("seed", "equal"), [(3, True), (4, False)])
@@ -179,36 +158,10 @@ def test_recomputing_activations_changes_no_trained_number(
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
 
 
-@pytest.mark.parametrize("task", ["classification", "causal-lm"])
-def test_accumulated_batches_weigh_like_one_large_batch(
-    tmp_path: Path, tiny_llama: Path, reviews: str, task: str
-) -> None:
-    large, small = (
-        fine_tune(SPEC, str(tiny_llama), reviews, settings(tmp_path, task=task, max_steps=1, **batches))
-        for batches in ({"batch_size": 16}, {"batch_size": 4, "gradient_accumulation": 4})
-    )
-    assert small.history[0]["loss"] == pytest.approx(large.history[0]["loss"], rel=1e-4)
-    assert small.history[0]["grad_norm"] == pytest.approx(large.history[0]["grad_norm"], rel=1e-4)
-
-
 def test_bfloat16_trains_factors_and_head_in_float32(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
     result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, bf16=True))
     assert {p.dtype for p in result.model.parameters() if p.requires_grad} == {torch.float32}
     assert all(value == value for value in result.after.values())
-
-
-def test_progress_hears_of_every_step_and_log(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
-    heard: list[tuple[int, int, set[str]]] = []
-    fine_tune(
-        SPEC,
-        str(tiny_bert),
-        reviews,
-        settings(tmp_path, log_every=2),
-        progress=lambda step, steps, logs: heard.append((step, steps, set(logs) & {"loss", "orth(A)"})),
-    )
-    both = {"loss", "orth(A)"}
-    assert [(step, found) for step, _, found in heard if found] == [(1, both), (2, both), (4, both)]
-    assert [(step, steps) for step, steps, found in heard if not found] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_options_reach_the_adapter(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
