@@ -32,14 +32,16 @@ def parser() -> lark.Lark:
     kept = json.loads((files(__package__) / FILE).read_text(encoding="utf-8"))
     if (kept["lark"], kept["grammar"]) != (lark.__version__, _fingerprint()):
         return constructed()
-    loaded = lark.Lark._load_from_dict(_with_numbers(kept["data"]), _with_numbers(kept["memo"]))
+    loaded = lark.Lark._load_from_dict(  # type: ignore[no-untyped-call]
+        _with_numbers(kept["data"]), _with_numbers(kept["memo"])
+    )
     assert isinstance(loaded, lark.Lark)
     return loaded
 
 
 def tables() -> dict[str, Any]:
     """The tables of the present grammar, as they are kept."""
-    data, memo = constructed().memo_serialize([TerminalDef, Rule])  # type: ignore[no-untyped-call]
+    data, memo = constructed().memo_serialize([TerminalDef, Rule])
     found: dict[str, Any] = json.loads(json.dumps({"data": data, "memo": memo}))
     return {"lark": lark.__version__, "grammar": _fingerprint(), **found}
 

@@ -26,7 +26,6 @@ from specdsl.spec import Spec, parse
 
 TENSORS = "adapter.safetensors"
 RECORD = "adapter.json"
-FORMAT = 1
 
 
 class TargetRecord(BaseModel):
@@ -149,7 +148,7 @@ def _record(adapter: Adapter, tensors: dict[str, Tensor]) -> AdapterRecord:
     spec = adapter.spec
     derives = reads_base_values(spec)
     return AdapterRecord(
-        format=FORMAT,
+        format=1,
         specdsl=specdsl.__version__,
         spec=spec.text,
         spec_hash=spec.hash,
@@ -265,7 +264,7 @@ def read(folder: str | Path) -> tuple[AdapterRecord, dict[str, Tensor]]:
         raise SpecCheckpointError(f"`{place / RECORD}` is damaged: {_first_problem(error)}") from None
     tensors: dict[str, Tensor] = {}
     try:
-        with safe_open(place / TENSORS, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(place / TENSORS, framework="pt") as file:
             for name in file.keys():
                 tensors[name] = file.get_tensor(name)
     except (SafetensorError, OSError) as error:

@@ -1,7 +1,7 @@
 """Penalties enter every optimiser step exactly once, with their written weight, in anybody's training loop.
 
 The gradient of a penalty is added to a factor's gradient when the first backward pass after a step has reached the
-factor; the gradient tensor is marked, so accumulation over several passes adds nothing more, and clipping sees it.
+factor; the ledger remembers it, so accumulation over several passes adds nothing more, and clipping sees it.
 Where gradients are scaled (float16) or reduced between processes while the pass runs, it is added right before the
 step instead, by a hook on the optimiser. Adding to `outputs.loss` would multiply it by the number of accumulated passes
 and lose it wherever the loss is computed anew from the logits.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,10 +28,6 @@ from specdsl.plan import layer_lists
 
 if TYPE_CHECKING:
     from specdsl.runtime.adapter import Adapter
-
-_MARK = "specdsl_penalised"
-"""Attribute of a gradient tensor that already holds the penalty's part."""
-
 
 def penalty_values(adapter: Adapter) -> dict[str, Tensor]:
     """Every penalty of an adapter by its text, summed over modules; a shared factor counts once."""
@@ -83,11 +80,10 @@ class PenaltyLedger:
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter  # held by the parameters' hooks: penalties live as long as the model
         self._hooks: list[Any] = []
-        self._step_hook: Any = None
         self.by_hand = False
-        self.included = False
         self.parameters: list[nn.Parameter] = []
-        self._added: dict[nn.Parameter, Tensor] = {}
+        self._added: dict[nn.Parameter, _Part] = {}
+        self._included: set[nn.Parameter] = set()
         self._ready: dict[nn.Parameter, Tensor | None] = {}
 
     # -------------------------------------------------------------------------------------------- life
@@ -97,7 +93,8 @@ class PenaltyLedger:
             return
         self.parameters = self._parameters()
         for parameter in self.parameters:
-            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._after_backward))
+            self._hooks.append(parameter.register_hook(partial(self._before_accumulation, parameter)))
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._after_accumulation))
         ledger = weakref.ref(self)
 
         def before_step(optimizer: Any, arguments: Any, keywords: Any) -> None:
@@ -105,16 +102,14 @@ class PenaltyLedger:
             if own is not None:
                 own._before_step(optimizer)
 
-        self._step_hook = register_optimizer_step_pre_hook(before_step)
-        weakref.finalize(self, self._step_hook.remove)
+        step_hook = register_optimizer_step_pre_hook(before_step)
+        self._hooks.append(step_hook)
+        weakref.finalize(self, step_hook.remove)
 
     def stop(self) -> None:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        if self._step_hook is not None:
-            self._step_hook.remove()
-            self._step_hook = None
 
     def _parameters(self) -> list[nn.Parameter]:
         """The parameters that a penalty reads."""
@@ -130,12 +125,20 @@ class PenaltyLedger:
 
     # --------------------------------------------------------------------------------------- automatic
 
-    def _is_active(self) -> bool:
-        return self.adapter.is_attached and any(member.layer.training for member in self.adapter.members)
+    def _before_accumulation(self, parameter: nn.Parameter, incoming: Tensor) -> None:
+        """Forget what was added to a gradient that has been dropped since, as by `zero_grad` without a step."""
+        if parameter in self._added and not self._added[parameter].is_still_in(parameter.grad):
+            del self._added[parameter]
 
-    def _after_backward(self, parameter: nn.Parameter) -> None:
-        if not self.by_hand and self._is_active() and not self._must_wait():
+    def _after_accumulation(self, parameter: nn.Parameter) -> None:
+        part = self._added.get(parameter)
+        if part is not None:
+            part.seen(parameter.grad)
+        elif not self.by_hand and self._is_training() and not self._must_wait():
             self._add_to(parameter)
+
+    def _is_training(self) -> bool:
+        return any(member.layer.training for member in self.adapter.members)
 
     def _must_wait(self) -> bool:
         """Whether gradients of a pass may be scaled (float16) or are reduced between processes while it runs."""
@@ -145,8 +148,6 @@ class PenaltyLedger:
         return any(member.layer.saw_half_precision for member in self.adapter.members)
 
     def _add_to(self, parameter: nn.Parameter) -> None:
-        if parameter.grad is not None and getattr(parameter.grad, _MARK, False):
-            return
         gradient = self._gradient(parameter)
         if gradient is None:
             return
@@ -154,8 +155,7 @@ class PenaltyLedger:
             parameter.grad = gradient.clone()
         else:
             parameter.grad.add_(gradient)
-        setattr(parameter.grad, _MARK, True)
-        self._added[parameter] = gradient
+        self._added[parameter] = _Part(gradient, parameter.grad)
 
     def _gradient(self, parameter: nn.Parameter) -> Tensor | None:
         """The gradient of all penalties in a parameter. Each is handed out once, so none outlives its pass."""
@@ -170,29 +170,25 @@ class PenaltyLedger:
     def _before_step(self, optimizer: Any) -> None:
         stepping = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         parameters = [one for one in self.parameters if id(one) in stepping and one.requires_grad]
-        if not parameters or not self._is_active():
-            return
-        if self.by_hand:
-            if not self.included:
-                self._warn()
-        elif any(parameter.grad is not None for parameter in parameters):
-            for parameter in parameters:
-                self._add_to(parameter)
-        self._end_step(parameters)
-
-    def _end_step(self, parameters: list[nn.Parameter]) -> None:
-        self.included = False
-        self._added.clear()
+        if any(parameter.grad is not None for parameter in parameters):
+            if self.by_hand:
+                self._warn_unless_included(parameters)
+            else:
+                for parameter in parameters:
+                    if parameter not in self._added or parameter.grad is None:
+                        self._add_to(parameter)
+        self._included.difference_update(parameters)
         self._ready.clear()
         for parameter in parameters:
-            if parameter.grad is not None and hasattr(parameter.grad, _MARK):
-                delattr(parameter.grad, _MARK)
+            self._added.pop(parameter, None)
 
-    def _warn(self) -> None:
+    def _warn_unless_included(self, parameters: list[nn.Parameter]) -> None:
+        if self._included.issuperset(parameters):
+            return
         texts = ", ".join(f"`{penalty.text}`" for penalty in self.adapter.spec.ir.penalties)
         warnings.warn(
             f"this training step left out the penalty {texts} of the adapter `{self.adapter.name}`, which the loop adds "
-            "itself with `adapter.penalty()`", SpecWarning, stacklevel=4,
+            "itself with `adapter.penalty()`", SpecWarning, stacklevel=5,
         )  # fmt: skip
 
     # ----------------------------------------------------------------------------------------- by hand
@@ -212,13 +208,31 @@ class PenaltyLedger:
         return total
 
     def _passed(self) -> None:
-        self.included = True
-        if not self.by_hand:
-            self.by_hand = True
-            for parameter, gradient in self._added.items():
-                if parameter.grad is not None:
-                    parameter.grad.sub_(gradient)
-            self._added.clear()
+        self._included.update(self.parameters)
+        self.by_hand = True
+        for parameter, part in self._added.items():
+            if parameter.grad is not None and part.is_still_in(parameter.grad):
+                parameter.grad.sub_(part.gradient)
+        self._added.clear()
+
+
+class _Part:
+    """What was added to a gradient, and whether the gradient still holds it."""
+
+    def __init__(self, gradient: Tensor, total: Tensor) -> None:
+        self.gradient = gradient
+        self.seen(total)
+
+    def seen(self, total: Tensor | None) -> None:
+        """The gradient as the ledger leaves it; torch counts every later change of it in place."""
+        self.total = total
+        self.changes = -1 if total is None else total._version
+
+    def is_still_in(self, total: Tensor | None) -> bool:
+        """Whether `total` was scaled or clipped at most, and not dropped or set to zero."""
+        if total is None:
+            return False
+        return (total is self.total and total._version == self.changes) or bool(total.any())
 
 
 def _summed(values: dict[str, Tensor]) -> Tensor:

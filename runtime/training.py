@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,9 @@ from specdsl.runtime.tasks import Task
 from specdsl.runtime.trainer import AdapterTrainer, Progress
 from specdsl.runtime.trainer_arguments import check_device
 from specdsl.spec import Spec, parse
+
+
+METRICS_FILE = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class TrainResult:
     examples: tuple[int, int]
     seconds: float
     history: Sequence[Mapping[str, float]]
+
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` in the adapter's folder says."""
+        return {
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "baseline": dict(self.baseline),
+            "examples": {"trained": self.examples[0], "evaluated": self.examples[1]},
+            "seconds": round(self.seconds, 1),
+        }
 
     @property
     def task(self) -> Task:
@@ -131,8 +145,7 @@ def fine_tune(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - start
     after = trainer.measure(held_out)
-    _save(trainer.adapter, base, prepared, settings)
-    return TrainResult(
+    result = TrainResult(
         base=base,
         adapter=trainer.adapter,
         folder=Path(settings.output),
@@ -143,6 +156,8 @@ def fine_tune(
         seconds=seconds,
         history=trainer.state.log_history,
     )
+    _save(result, prepared, settings)
+    return result
 
 
 def _with_values(spec: str | Spec, values: Mapping[str, Any]) -> tuple[Spec, dict[str, Any]]:
@@ -161,12 +176,13 @@ def _begin(settings: TrainSettings, prepared: Prepared, **given: object) -> tupl
     return run, find_checkpoint(Path(settings.output), run, resume=settings.resume)
 
 
-def _save(adapter: Adapter, base: TaskModel, prepared: Prepared, settings: TrainSettings) -> None:
+def _save(result: TrainResult, prepared: Prepared, settings: TrainSettings) -> None:
     """Write the folder that `evaluate` reads; the checkpoints have then done their work."""
+    base = result.base
     output = Path(settings.output)
     new = output.with_name(f".{output.name}.new")
     shutil.rmtree(new, ignore_errors=True)
-    adapter.save(new)
+    result.adapter.save(new)
     base.tokenizer.save_pretrained(new)
     TaskFile(
         model=base.name,
@@ -175,6 +191,7 @@ def _save(adapter: Adapter, base: TaskModel, prepared: Prepared, settings: Train
         bf16=settings.bf16,
         divided=prepared.divided,
     ).write(new)
+    (new / METRICS_FILE).write_text(json.dumps(result.metrics(), indent=2) + "\n", encoding="utf-8")
     # Replaced as a whole: no file of an earlier adapter is left beside this one's.
     if output.exists():
         shutil.rmtree(output)

@@ -33,7 +33,7 @@ def train(limit: int) -> None:
     """Run the command a user would type."""
     command = [
         "train", SPEC, "--model", "minilm", "--data", "movie-reviews", "--output", str(FOLDER),
-        "--limit", str(limit), "--epochs", "1", "--lr", "1e-3", "--max-length", "32", "--batch-size", "16",
+        "--limit", str(limit), "--epochs", "1", "--lr", "1e-3", "--max-length", "64", "--batch-size", "16",
     ]  # fmt: skip
     shown = " ".join(f'"{word}"' if " " in word else word for word in command)
     print(f"$ specdsl {shown}\n", flush=True)

@@ -102,7 +102,7 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> SpecSyntaxError:
 
 
 def _bad_character(source: Source, error: UnexpectedCharacters) -> SpecSyntaxError:
-    offset = error.pos_in_stream
+    offset = error.pos_in_stream or 0
     character = source.text[offset]
     span = Span(source, offset, offset + 1)
     if character == '"':
@@ -131,8 +131,8 @@ def _unbalanced(source: Source, token: Token, stop: int) -> SpecSyntaxError | No
             opened.pop()
     if token.type in _ENDINGS and opened:
         bracket, partner = source.text[opened[-1]], {"(": ")", "[": "]"}[source.text[opened[-1]]]
-        place = Span(source, opened[-1], opened[-1] + 1)
-        return SpecSyntaxError(f"a bracket `{bracket}` is never closed", place, f"add the missing `{partner}`")
+        here = Span(source, opened[-1], opened[-1] + 1)
+        return SpecSyntaxError(f"a bracket `{bracket}` is never closed", here, f"add the missing `{partner}`")
     if token.type in {"RPAR", "RSQB"} and not opened:
         return SpecSyntaxError("a closing bracket has no opening one", Span(source, stop, stop + 1))
     return None
@@ -387,10 +387,10 @@ class _Builder:
     def _call(self, span: Span, name: Token, arguments: Any) -> tree.Call:
         if isinstance(arguments, tree.Stack):
             return tree.Call(span, str(name), (arguments.body,), (), arguments.eaches)
-        given = arguments or ()
+        given: tuple[Any, ...] = arguments or ()
         keywords = tuple(argument for argument in given if isinstance(argument, tuple))
         plain = tuple(argument for argument in given if not isinstance(argument, tuple))
-        if keywords and not isinstance(given[-1], tuple):
+        if keywords and plain and given[-1] is plain[-1]:
             raise SpecSyntaxError(f"`{name}`: an argument without a name follows `{keywords[-1][0]}=`", span)
         return tree.Call(span, str(name), plain, keywords)
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
+from typing import Any
 
-Number = int | Fraction | float
+Number = Any
+"""An `int`, a `Fraction` or a `float`: exact wherever no root or logarithm occurs."""
 Environment = Mapping[str, Number]
 
 
@@ -132,7 +134,7 @@ class Size:
             (_join(left, right), a * b) for left, a in self.terms for right, b in Size.of(other).terms
         )
 
-    def __truediv__(self, other: Size | int) -> Size:
+    def __truediv__(self, other: Size | int | Fraction) -> Size:
         divisor = Size.of(other)
         if not divisor.terms:
             raise ZeroDivisionError
@@ -373,6 +375,12 @@ def _log(value: Number) -> Number:
     return 0 if value == 1 else math.log(value)
 
 
+_OVER_LAYERS: dict[str, Callable[[list[Number]], Number]] = {
+    "max": max,
+    "min": min,
+    "sum": sum,
+    "mean": lambda values: sum(values) / len(values),
+}
 _COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
     "<": lambda a, b: a < b,
     ">": lambda a, b: a > b,
@@ -409,5 +417,5 @@ def _atom_value(atom: Atom, environment: Environment, layers: Iterable[Environme
     if atom.function.startswith("layers."):
         inner = atom.arguments[0]
         values = [inner.value(one) for one in (layers if layers is not None else [environment])]
-        return {"max": max, "min": min, "sum": sum, "mean": lambda v: sum(v) / len(v)}[atom.function[7:]](values)
+        return _OVER_LAYERS[atom.function[7:]](values)
     return _FUNCTIONS[atom.function](*(argument.value(environment, layers) for argument in atom.arguments))

@@ -23,7 +23,7 @@ from specdsl.parser import parse_tree
 from specdsl.sizes import Number
 
 if TYPE_CHECKING:
-    from specdsl.printing.explain import Explanation
+    from specdsl.printing.explanation import Explanation
 
 
 @dataclass(frozen=True, eq=False)

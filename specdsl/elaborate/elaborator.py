@@ -468,10 +468,10 @@ class Elaborator:
                         )
                     )
 
-    def _hyper_number(self, size: Size) -> Fraction | float | None:
+    def _hyper_number(self, size: Size) -> Any:
         """The value of a size made of hyper-parameters alone, else None."""
         try:
-            return size.value(_HyperValues(self.hyper)) if not size.has_layers() else None  # type: ignore[return-value,arg-type]
+            return size.value(_HyperValues(self.hyper)) if not size.has_layers() else None
         except (UnknownSize, ZeroDivisionError, ValueError, OverflowError):
             return None
 
@@ -652,7 +652,7 @@ class Elaborator:
             raise SpecSettingError(f"`{attribute.name}` is a number from 0 on", attribute.value.span)
         if not factor.is_trained:
             raise SpecSettingError(f"`{factor.name}` is not trained and has no `{attribute.name}`", attribute.span)
-        return replace(factor, **{attribute.name: float(value)})
+        return replace(factor, lr=float(value)) if attribute.name == "lr" else replace(factor, decay=float(value))
 
 
 class _HyperValues(dict[str, Any]):

@@ -384,12 +384,10 @@ class Expressions:
             raise SpecNotBuiltError("adding rows to the tokens (`[P; y]`) is not built yet", syntax.span)
         if any(row.ndim != 2 for row in rows):
             raise SpecShapeError("`[A; B]` puts matrices one above the other", syntax.span)
-        for row in rows[1:]:
+        for part in rows[1:]:
             self.solver.span = syntax.span
-            self.solver.same(rows[0].shape[1], row.shape[1], f"`{syntax.span.text}`: the widths differ")
-        height = rows[0].shape[0]
-        for row in rows[1:]:
-            height = height + row.shape[0]
+            self.solver.same(rows[0].shape[1], part.shape[1], f"`{syntax.span.text}`: the widths differ")
+        height = sum((row.shape[0] for row in rows[1:]), rows[0].shape[0])
         return apply("vcat", rows, (height, rows[0].shape[1]))
 
     def _beside(self, entries: list[Node], syntax: tree.Block) -> Node:

@@ -107,8 +107,8 @@ def evaluate_axis(text: str, letters: Mapping[str, Size]) -> Size:
 
 def _evaluate(node: tree.Expr, letters: Mapping[str, Size]) -> Size:
     match node:
-        case tree.Number(value=value):
-            return Size.of(value)
+        case tree.Number(value=number):
+            return Size.of(number)
         case tree.Name(name=name):
             return letters[name]
         case tree.Group(body=body):

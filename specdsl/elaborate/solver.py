@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fractions import Fraction
+from typing import Any
 
 from specdsl.errors import SpecShapeError
 from specdsl.ir import Condition
@@ -34,7 +34,7 @@ def _dimension(size: Size) -> str:
 class ShapeSolver:
     """Collects equalities between sizes while expressions are read, and solves them."""
 
-    def __init__(self, hyper_value: Callable[[Size], Fraction | float | None]) -> None:
+    def __init__(self, hyper_value: Callable[[Size], Any]) -> None:
         self.bindings: dict[str, Size] = {}
         self.inner: list[Size] = []
         self.conditions: list[Condition] = []

@@ -101,7 +101,7 @@ class _Settler:
 
     def _make_sum_base(self, node: Apply) -> None:
         terms = node.arguments
-        carrier = next((term for term in terms if isinstance(term, Site) and term.name == self.base), None)
+        carrier: Node | None = next((term for term in terms if isinstance(term, Site) and term.name == self.base), None)
         if carrier is None:
             carrier = next((term for term in terms if self.carries(term)), None)
         if carrier is None:

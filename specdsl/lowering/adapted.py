@@ -6,8 +6,7 @@ the state dict stay. Several adapters add up: each contributes the difference th
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,9 @@ ATTRIBUTE = "specdsl"
 
 class ModuleAdapters(nn.Module):
     """The adapters of one module, by name, and the base weights kept while some are merged."""
+
+    kept_weight: Tensor | None
+    kept_bias: Tensor | None
 
     def __init__(self, site: LayerSite) -> None:
         super().__init__()
@@ -60,7 +62,8 @@ class ModuleAdapters(nn.Module):
         site = self.site[0]
         if not self.merged:
             return site
-        return cast(LayerSite, site.with_weight(self.kept_weight, self.kept_bias))
+        assert self.kept_weight is not None
+        return site.with_weight(self.kept_weight, self.kept_bias)
 
     # ------------------------------------------------------------------------------------------ merging
 
@@ -156,8 +159,16 @@ class AdaptedLayer:
         return f"{inner}, specdsl: {labels}" if inner else f"specdsl: {labels}"
 
 
-@cache
+_CLASSES: dict[type[nn.Module], type[nn.Module]] = {}
+
+
 def _adapted_class(base: type[nn.Module]) -> type[nn.Module]:
+    if base not in _CLASSES:
+        _CLASSES[base] = _made_class(base)
+    return _CLASSES[base]
+
+
+def _made_class(base: type[nn.Module]) -> type[nn.Module]:
     return type(base.__name__, (AdaptedLayer, base), {"specdsl_base_class": base, "__module__": base.__module__})
 
 

@@ -38,7 +38,7 @@ class Explanation:
     resolved: str
 
     def __str__(self) -> str:
-        parts = [self.heading]
+        parts = [textwrap.fill(self.heading, WIDTH, break_on_hyphens=False)]
         for section in self.sections:
             parts.append("\n".join([section.title, *(f"  {line}" for line in _table_lines(section))]))
         parts.append("\n".join(["resolved", *(f"  {line}".rstrip() for line in self.resolved.splitlines())]))

@@ -67,7 +67,8 @@ def _placed(value: Level, before: str, after: str) -> str:
         return text
     if after.startswith(("^", "_")):
         return scripted(text if level == ATOM else bracketed(text), after[0])
-    return text if level >= POWER else bracketed(text)
+    is_term = before.endswith((*_OPENING, "+", "-")) and after.startswith((*_CLOSING, "+", "-"))
+    return text if level >= (ELEMENTWISE if is_term else POWER) else bracketed(text)
 
 
 def _stretched(literal: str) -> str:

@@ -7,8 +7,8 @@ import re
 COMMANDS = frozenset(
     r"\alpha \beta \gamma \epsilon \lambda \sigma \tau \frac \sqrt \sum \prod \max \min \log \exp \sin \cos \tanh "
     r"\operatorname \mathrm \mathbb \mathcal \mathbf \text \left \right \begin \end \odot \oslash \otimes \cdot \times "
-    r"\top \circ \in \sim \le \ge \ne \quad \lVert \rVert \lfloor \rfloor \lceil \rceil \bmod \_ \, \\ \  ".split(" ")
-)
+    r"\top \circ \in \sim \le \ge \ne \quad \lVert \rVert \lfloor \rfloor \lceil \rceil \bmod \_ \, \\".split()
+) | {"\\ "}
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
 _TEXT = re.compile(r"\\text\{((?:\\[A-Za-z]+\{\}|\\.|[^\\{}])*)\}")
 _ENVIRONMENT = re.compile(r"\\(begin|end)\{([a-z]+)\}")

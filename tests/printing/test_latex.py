@@ -68,7 +68,7 @@ def test_penalties_are_terms_of_the_loss() -> None:
 
 def test_size_conditions_have_no_minus() -> None:
     spec = "k = 4 | U, S, V = svd(W) | A : n x k ~ U[:, -k:] | frozen C : n/k x m ~ zeros | W' = W + A@B + 0*tile(C, n)"
-    assert rows(spec)[-2:] == [r"\frac{n}{k} &\in \mathbb{N}", r"k &\le \min(m, n)"]
+    assert rows(spec)[-2:] == [r"k &\le \min(m, n)", r"\frac{n}{k} &\in \mathbb{N}"]
 
 
 def test_kinds_are_named() -> None:

@@ -1,0 +1,99 @@
+"""What a spec does to a model, as a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from specdsl.cli.columns import columns
+from specdsl.cli.folded_names import folded_names
+
+if TYPE_CHECKING:
+    from specdsl.cli.compiled import Compiled
+    from specdsl.runtime.report import FoldedRow
+
+_LEFT = ("module", "role", "factors", "plan")
+_RIGHT = ("n x m", "trained", "cost", "saved")
+_HEADINGS = ("module", "role", "n x m", "factors", "trained", "plan", "cost", "saved")
+_WIDEST = 250
+
+
+def print_report(compiled: Compiled) -> None:
+    """Print modules, penalties, facts, size conditions, what is left out, and the totals."""
+    # A file or a pipe has no width: there every row stays on one line.
+    console = Console(width=None if sys.stdout.isatty() else _WIDEST, highlight=False)
+    report = compiled.report
+    console.print(Text(f"{report.label} on {compiled.loaded.name}: {len(report.modules)} modules"))
+    console.print(_table(report.folded()))
+    for line in _lines(compiled):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _table(rows: list[FoldedRow]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right" if heading in _RIGHT else "left", overflow="fold")
+    for folded in rows:
+        row = folded.row
+        cells = (
+            folded.pattern, row.role or "", f"{row.n} x {row.m}", row.factors, f"{folded.trainable:,}",
+            f"y' = {row.plan}", _share(row.flops, row.floor), _size(row.saved),
+        )  # fmt: skip
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _lines(compiled: Compiled) -> Iterator[str]:
+    report = compiled.report
+    yield f"cost and saved: operations beyond the frozen layer's own and bytes kept for backward, for {compiled.tokens:,} tokens"
+    sections = (
+        ("penalties", [f"{text}, over {_modules(count)}" for text, count in report.penalties]),
+        ("facts", columns(_facts(compiled), indent=0)),
+        ("size conditions", list(report.conditions)),
+        ("trained whole", folded_names(name for name, _ in compiled.survey.trained_whole)),
+        ("not adapted", columns(_left_out(compiled), indent=0)),
+        ("notes", list(compiled.notes)),
+    )
+    for title, lines in sections:
+        if lines:
+            yield ""
+            yield title
+            yield from (f"  {line}" for line in lines)
+    yield ""
+    yield report.total_line()
+
+
+def _facts(compiled: Compiled) -> list[tuple[str, ...]]:
+    return [row for section in compiled.spec.explain().sections if section.title == "facts" for row in section.rows]
+
+
+def _left_out(compiled: Compiled) -> list[tuple[str, str]]:
+    """Every reason once, with the folded names of the modules that it holds for."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in compiled.report.skipped:
+        reasons.setdefault(why, []).append(name)
+    return [(name, why) for why, names in reasons.items() for name in folded_names(names)]
+
+
+def _modules(count: int) -> str:
+    return "1 module" if count == 1 else f"{count} modules"
+
+
+def _share(flops: int, floor: int) -> str:
+    return f"+{flops / floor:.2%}" if floor else f"{flops:,}"
+
+
+def _size(count: int) -> str:
+    """Bytes in a unit that leaves at most four digits."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

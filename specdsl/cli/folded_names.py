@@ -1,0 +1,28 @@
+"""Names of modules with those of repeated blocks folded into one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
+
+
+def folded_names(names: Iterable[str]) -> list[str]:
+    """The names, those that differ in one number as one.
+
+    >>> folded_names(["layer.0.norm", "layer.1.norm", "layer.3.norm", "head"])
+    ['layer.{0..1, 3}.norm', 'head']
+    """
+    from specdsl.runtime.layer_numbers import ranges
+
+    groups: dict[str, list[list[str]]] = {}
+    for name in names:
+        groups.setdefault(_NUMBER.sub("*", name), []).append(_NUMBER.findall(name))
+    folded = []
+    for pattern, numbers in groups.items():
+        for column in zip(*numbers, strict=True):
+            found = ranges(map(int, column))
+            pattern = pattern.replace("*", found if found.isdigit() else f"{{{found}}}", 1)
+        folded.append(pattern)
+    return folded
