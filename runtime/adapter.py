@@ -149,8 +149,9 @@ class Adapter:
     # --------------------------------------------------------------------------------------- penalties
 
     def penalties(self) -> dict[str, Tensor]:
-        """The value of every penalty term, under its text, summed over the modules."""
-        return penalty_values(self)
+        """The value of every penalty term, under its text, summed over the modules; for logging, without gradients."""
+        with torch.no_grad():
+            return penalty_values(self)
 
     def penalty(self) -> Tensor:
         """The sum of all penalties, for a loop that adds it to its loss: `loss = loss + adapter.penalty()`.

@@ -16,9 +16,10 @@ from specdsl.ir import SpecIR
 from specdsl.source import Source, Span
 
 NOWHERE = Span(Source(""), 0, 0)
-KEYWORDS = frozenset(
-    "on except layers train penalty at frozen index noise input shared for if else".split()
-)  # fmt: skip
+KEYWORDS = frozenset({
+    "on", "except", "layers", "train", "penalty", "at", "frozen", "index", "noise", "input", "shared", "for", "if",
+    "else",
+})  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ syntax
 
@@ -163,69 +164,75 @@ def spec_trees() -> st.SearchStrategy[tree.SpecTree]:
     return st.lists(clauses, max_size=6).map(lambda found: tree.SpecTree(NOWHERE, tuple(found)))
 
 
-# ----------------------------------------------------------------------------------------------- meaning
+# ------------------------------------------------------------------------------------ specs that check
 
+_SCALE = "s = alpha/r"
 ADDED = (
-    ("{A}@{B}", ""),
-    ("s * {A}@{B}", "s = alpha/r"),
-    ("alpha/sqrt(r) * {A}*{B}", ""),
-    ("{A}@{B}@{C}", "{B} : r x r"),
-    ("{A}@diag({v})@{B}@diag({u})", "{v} ~ 0.1"),
-    ("W .* ({A}@{B})", ""),
-    ("({A}@{B}) .* ({C}@{D})", ""),
-    ("{A}@lower({B})@{C}", "{B} : r x r"),
-    ("kron({A}, {B})", "{A} : near_root(n) x near_root(m)"),
-    ("outer({v}, {u})", ""),
-    ("tile({A}, n)", "{A} : r x m"),
-    ("{A}[:n, :]@{B}", "frozen shared {A} : max(layers(n)) x r ~ kaiming(seed=0)"),
-    ("s * ({A}@{B} - init({A}@{B}))", "s = alpha/r | U, S, V = svd(W) | {A} ~ U[:, :r]@diag(sqrt(S[:r]/s)) "
-                                      "| {B} ~ diag(sqrt(S[:r]/s))@V[:r, :]"),
+    ("{A}@{B}", ()),
+    ("s * {A}@{B}", (_SCALE,)),
+    ("alpha/sqrt(r) * {A}*{B}", ()),
+    ("{A}@{B}@{C}", ("{B} : r x r",)),
+    ("{A}@diag({v})@{B}@diag({u})", ("{v} ~ 0.1",)),
+    ("W .* ({A}@{B})", ()),
+    ("({A}@{B}) .* ({C}@{D})", ()),
+    ("{A}@lower({B})@{C}", ("{B} : r x r",)),
+    ("kron({A}, {B})", ("{A} : near_root(n) x near_root(m)",)),
+    ("outer({v}, {u})", ()),
+    ("tile({A}, n)", ("{A} : r x m",)),
+    ("{A}[:n, :]@{B}", ("frozen shared {A} : max(layers(n)) x r ~ kaiming(seed=0)",)),
+    ("s * ({A}@{B} - init({A}@{B}))", (
+        _SCALE, "U, S, V = svd(W)", "{A} ~ U[:, :r]@diag(sqrt(S[:r]/s))", "{B} ~ diag(sqrt(S[:r]/s))@V[:r, :]",
+    )),
 )  # fmt: skip
 AROUND = ("W", "diag({v})@W", "W@diag({v})", "W .* {v}", "W@{C}", "cayley(skew({C}))@W", "W .* (1 + {C}@{D})")
-OUTPUTS = ("y + relu(x@{A})@{B}", "y + s * x@{A}@{B}", "y .* {v}", "y + silu(y@{A} + {v})@{B} + {u}")
+OUTPUTS = (
+    ("y + relu(x@{A})@{B}", ()),
+    ("y + s * x@{A}@{B}", (_SCALE,)),
+    ("y .* {v}", ()),
+    ("y + silu(y@{A} + {v})@{B} + {u}", ()),
+)
 PENALTIES = ("orth({0})", "penalty 0.1 * norm({0})^2", "penalty sum(abs({0}))")
-ATTRIBUTES = ("", ", lr = 16", ", decay = 0", ", float32")
+NUMBERS = ("", "r = 4", "r = 2*2")
 PLACES = ("", "on attention", "on attention.query, mlp except mlp.gate layers 0..3, 7", 'on "encoder.*dense"')
 HEADS = ("", "title: A method # 1", "note: about\n  it", "cite: arXiv:0000.00000")
 
 
 @st.composite
+def _parts(draw: st.DrawFn) -> list[tuple[str, tuple[str, ...]]]:
+    """The terms of a target, each with the clauses it needs."""
+    if not draw(st.integers(0, 3)):
+        return [draw(st.sampled_from(OUTPUTS))]
+    terms = draw(st.lists(st.sampled_from(ADDED), min_size=1, max_size=3))
+    starts_from_base = any("svd" in line for _, lines in terms for line in lines)
+    return [("W" if starts_from_base else draw(st.sampled_from(AROUND)), ()), *terms]
+
+
+@st.composite
 def well_typed_specs(draw: st.DrawFn) -> str:
-    """The text of a spec that checks, in clauses of random order, on one line where it has no header."""
-    clauses: dict[str, None] = {}
-    matrices: list[str] = []
-    counts = iter(range(1, 100))
+    """The text of a spec that checks, its clauses in any order, on one line or several."""
+    terms: list[str] = []
+    clauses: list[str] = []
+    free: list[str] = []  # matrices that are trained and start at their default
+    for number, (pattern, lines) in enumerate(draw(_parts())):
+        names = {letter: f"{letter}{number}" for letter in "ABCDuv"}
+        terms.append(pattern.format(**names))
+        clauses += [line.format(**names) for line in lines]
+        started = "".join(line.partition("~")[0] for line in lines if "~" in line)
+        free += [names[one] for one in "ABCD" if f"{{{one}}}" in pattern and f"{{{one}}}" not in started]
+    for penalty in draw(st.lists(st.sampled_from(PENALTIES), max_size=2)) if free else []:
+        clauses.append(penalty.format(draw(st.sampled_from(free))))
+    clauses += [draw(st.sampled_from(extra)) for extra in (NUMBERS, PLACES, HEADS)]
+    target, prime = " + ".join(terms), "y'" if terms[0].startswith("y") else "W'"
+    form = draw(st.sampled_from(["{0}", "{1} = {0}", "whole = {0} | {1} = whole"]))
+    rest = [*clauses, *([] if form == "{0}" else [form.format(target, prime)])]
+    ordered = draw(st.permutations([clause for clause in dict.fromkeys(rest) if clause]))
+    separators = [" | ", "\n", "  # a comment\n"]
+    is_headed = any(clause.startswith(("title:", "note:", "cite:")) for clause in ordered)
+    separator = "\n" if is_headed else draw(st.sampled_from(separators))
+    return separator.join([target, *ordered] if form == "{0}" else ordered)
 
-    def named(pattern: str, declared: str = "") -> str:
-        number = next(counts)
-        letters = {letter: f"{letter}{number}" for letter in "ABCDuv"}
-        matrices.extend(letters[letter] for letter in "ABCD" if f"{{{letter}}}" in pattern)
-        for clause in declared.split(" | "):
-            clauses[clause.format(**letters)] = None
-        return pattern.format(**letters)
 
-    if draw(st.integers(0, 3)):
-        terms = draw(st.lists(st.sampled_from(ADDED), min_size=1, max_size=3))
-        around = draw(st.sampled_from(AROUND)) if all("svd" not in declared for _, declared in terms) else "W"
-        target = " + ".join([named(around), *(named(*term) for term in terms)])
-    else:
-        target = named(draw(st.sampled_from(OUTPUTS)), "s = alpha/r")
-        clauses |= {} if "s *" in target else {"s = alpha/r": None}
-    if "s *" not in target:
-        clauses.pop("s = alpha/r", None)
-    prime = "y'" if target.startswith("y") else "W'"
-    clauses[draw(st.sampled_from([target, f"{prime} = {target}", f"whole = {target} | {prime} = whole"]))] = None
-    kept = [name for name in matrices if not any(name in clause.split("~")[0] for clause in clauses if "~" in clause)]
-    for penalty in draw(st.lists(st.sampled_from(PENALTIES), max_size=2)) if kept else []:
-        clauses[penalty.format(draw(st.sampled_from(kept)))] = None
-    for extra in (st.sampled_from(["", "r = 4", "r = 2*2", "alpha = 16"]), st.sampled_from(PLACES), st.sampled_from(HEADS)):
-        clauses[draw(extra)] = None
-    written = [clause for clause in clauses if clause]
-    bare = [clause for clause in written if clause == target]
-    rest = draw(st.permutations([clause for clause in written if clause not in bare]))
-    has_header = any(clause.split(":")[0] in ("title", "note", "cite") for clause in rest)
-    separator = "\n" if has_header else draw(st.sampled_from([" | ", "\n", "  # a comment\n"]))
-    return separator.join([*bare, *rest])
+# ----------------------------------------------------------------------------------------------- meaning
 
 
 def meaning(ir: SpecIR) -> dict[str, Any]:

@@ -42,9 +42,7 @@ class Comments:
             comments._place(spec.clauses, bisect_left(starts, start), start, comment, is_behind)
         return comments
 
-    def _place(
-        self, clauses: Sequence[tree.Clause], begun: int, start: int, comment: str, is_behind: bool
-    ) -> None:
+    def _place(self, clauses: Sequence[tree.Clause], begun: int, start: int, comment: str, is_behind: bool) -> None:
         last = clauses[begun - 1] if begun else None
         if last is not None and not isinstance(last, tree.Header) and (is_behind or start < last.span.end):
             own = self.clauses[begun - 1]

@@ -35,8 +35,8 @@ def explain(spec: Spec) -> Explanation:
     """Every inferred shape, start, kind, size condition and fact of a spec, each with its reason.
 
     >>> import specdsl
-    >>> print(explain(specdsl.parse("b + d")).sections[0].rows)
-    (("b'", "b + d"),)
+    >>> explain(specdsl.parse("W + A@B")).sections[0].rows
+    (("W'", 'W + A@B'),)
     """
     rows = _Rows(spec)
     sections = (
@@ -141,7 +141,8 @@ class _Rows:
         rows = [("on", _PLACES if on is None else self.printer.clause(on).removeprefix("on "))]
         if self.spec.clauses.train:
             train = tree.Train(self.spec.tree.span, tuple(self.spec.clauses.train))
-            rows.append(("train", self.printer.clause(train).removeprefix("train ") + " (whole, saved with the adapter)"))
+            items = self.printer.clause(train).removeprefix("train ")
+            rows.append(("train", f"{items} (whole, saved with the adapter)"))
         return tuple(rows)
 
     def headers(self) -> Rows:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from specdsl import tree
 from specdsl.operators.registry import Operator, Shape, find_operator
+from specdsl.printing.latex_symbols import function_symbol, latex_escaped, latex_name, latex_number
 from specdsl.printing.latex_template import (
     ATOM,
     COMPARISON,
@@ -21,53 +21,10 @@ from specdsl.printing.latex_template import (
     template_text,
 )
 
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
-    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split()
-)
-_FUNCTIONS = frozenset("min max log exp sin cos tanh".split())
 _COMPARISONS = {"<": "<", ">": ">", "<=": r"\le", ">=": r"\ge", "==": "=", "!=": r"\ne"}
 _FOLDS = {"sum": r"\sum", "prod": r"\prod"}
 _REDUCTIONS = {"max": r"\max", "min": r"\min", "sum": r"\sum", "mean": r"\operatorname{mean}"}
 _MODULE_SIZES = frozenset({"n", "m", "c", "kh", "kw"})
-_ESCAPED = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
-}  # fmt: skip
-
-
-def latex_name(name: str) -> str:
-    r"""A name as a symbol: Greek letters, digits and what follows `_` as an index, long names upright.
-
-    >>> print(latex_name("alpha"), latex_name("A1"), latex_name("W_q"), latex_name("on_off"))
-    \alpha A_{1} W_{\mathrm{q}} \mathrm{on\_off}
-    """
-    if name == "_":
-        return r"\_"
-    found = re.fullmatch(r"(.*?)_?(\d+)", name)
-    base, index = (found[1], found[2]) if found and found[1].strip("_") else (name, "")
-    head, _, tail = base.partition("_")
-    if tail and not index and (len(head) == 1 or head in _GREEK):
-        base, index = head, rf"\mathrm{{{latex_escaped(tail)}}}"
-    if base in _GREEK:
-        symbol = f"\\{base}"
-    else:
-        symbol = base if len(base) == 1 and base != "_" else rf"\mathrm{{{latex_escaped(base)}}}"
-    return f"{symbol}_{{{index}}}" if index else symbol
-
-
-def latex_escaped(text: str) -> str:
-    r"""Text for `\text{...}`."""
-    return "".join(_ESCAPED.get(character, character) for character in text)
-
-
-def latex_number(text: str) -> Level:
-    """A number as written; `1e-5` as a power of ten."""
-    digits, _, exponent = text.lower().partition("e")
-    if not exponent:
-        return digits, ATOM
-    power = f"10^{{{int(exponent)}}}"
-    return (power, POWER) if float(digits) == 1 else (rf"{digits} \cdot {power}", PRODUCT)
 
 
 @dataclass(frozen=True)
@@ -139,7 +96,7 @@ class ExpressionLatex:
         operator = None if node.name in self.names else find_operator(node.name)
         if operator is None:
             return latex_name(node.name), ATOM
-        return self._template(operator, tree.Call(node.span, node.name, ())) or (_function_name(node.name), ATOM)
+        return self._template(operator, tree.Call(node.span, node.name, ())) or (function_symbol(node.name), ATOM)
 
     def _base(self, node: tree.Expr, sign: str = "^") -> str:
         """What an index or exponent is put on."""
@@ -194,7 +151,7 @@ class ExpressionLatex:
     def _call(self, node: tree.Call) -> Level:
         name, arguments = node.function, node.arguments
         if node.eaches:
-            fold = _FOLDS.get(name, _function_name(name))
+            fold = _FOLDS.get(name, function_symbol(name))
             body = self.expression(arguments[0], POWER)
             return f"{fold}_{{{self._eaches(node.eaches)}}} {body}", ELEMENTWISE
         if len(arguments) == 1 and not node.keywords and name not in self.names:
@@ -207,7 +164,7 @@ class ExpressionLatex:
             return printed
         shown = [self.inside(argument) for argument in arguments]
         shown += [f"{latex_name(keyword)} = {self.inside(value)}" for keyword, value in node.keywords]
-        function = latex_name(name) if name in self.names else _function_name(name)
+        function = latex_name(name) if name in self.names else function_symbol(name)
         return f"{function}{bracketed(', '.join(shown))}", ATOM
 
     def _special(self, name: str, argument: tree.Expr) -> Level | None:
@@ -243,10 +200,6 @@ def _without_groups(node: tree.Expr) -> tree.Expr:
     while isinstance(node, tree.Group):
         node = node.body
     return node
-
-
-def _function_name(name: str) -> str:
-    return f"\\{name}" if name in _FUNCTIONS else rf"\operatorname{{{latex_escaped(name)}}}"
 
 
 def _at(value: Level, level: int) -> str:

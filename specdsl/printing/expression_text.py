@@ -103,10 +103,7 @@ def _power(sign: str) -> Callable[[Apply], tuple[str, int]]:
 
 def _slice(node: Apply) -> tuple[str, int]:
     body = _bracketed(_text(node.arguments[0]), ATOM)
-    items = [
-        _range_text(item, size)
-        for item, size in zip(node.option("items"), node.arguments[0].shape, strict=False)
-    ]
+    items = [_range_text(item, size) for item, size in zip(node.option("items"), node.arguments[0].shape, strict=False)]
     return f"{body}[{', '.join(items)}]", ATOM
 
 

@@ -8,8 +8,9 @@ from specdsl import tree
 from specdsl.elaborate.clauses import Definition
 from specdsl.ir import Apply, Condition, FactorIR, HyperParameter, Node
 from specdsl.operators.registry import find_operator
-from specdsl.printing.expression_latex import ExpressionLatex, latex_escaped, latex_name
+from specdsl.printing.expression_latex import ExpressionLatex
 from specdsl.printing.expression_text import expression_text
+from specdsl.printing.latex_symbols import latex_escaped, latex_name
 from specdsl.printing.latex_template import PRODUCT, SUM
 from specdsl.printing.size_syntax import balanced, size_syntax
 from specdsl.sizes import Size
@@ -125,9 +126,7 @@ class _Rows:
 
     def loss(self) -> list[str]:
         syntax = sorted(self.spec.clauses.penalties, key=lambda value: value.span.start)
-        terms = [
-            self._penalty(value, penalty.once) for value, penalty in zip(syntax, self.ir.penalties, strict=True)
-        ]
+        terms = [self._penalty(value, penalty.once) for value, penalty in zip(syntax, self.ir.penalties, strict=True)]
         if not terms:
             return []
         return [rf"\mathcal{{L}}' &= \mathcal{{L}} + {terms[0]}", *(rf"&\quad + {term}" for term in terms[1:])]

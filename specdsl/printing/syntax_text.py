@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from specdsl import tree
 from specdsl.source import Span
@@ -181,7 +182,7 @@ def _wide(node: tree.Product, signs: Sequence[str], parts: Sequence[str]) -> lis
     the spacing never says other brackets than the language does. (`s * A@B` may: the product is the same.)
     """
     long = [len(part) > _LONG for part in parts]
-    beside_long = [left or right for left, right in zip(long, long[1:], strict=False)]
+    beside_long = [left or right for left, right in pairwise(long)]
     result: list[bool] = []
     for place, sign in enumerate(signs):
         if sign == "@":

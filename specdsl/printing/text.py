@@ -19,9 +19,7 @@ _INDENT = "    "
 _BINARY = re.compile(r"(@|\*|\.\*|\./|//?|%|\+|-|~|==|!=|<=?|>=?|x|if|else|for|except|layers) ")
 
 
-def spec_text(
-    spec: tree.SpecTree, matrix_products: Collection[Span] = frozenset(), *, keep_line: bool = True
-) -> str:
+def spec_text(spec: tree.SpecTree, matrix_products: Collection[Span] = frozenset(), *, keep_line: bool = True) -> str:
     """The formatted text of a spec, without a line end at its end.
 
     Headers, a blank line, numbers, what is derived from W, factors, the target, penalties, events, `on`, `train`,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 
-COMMANDS = frozenset(
-    r"\alpha \beta \gamma \epsilon \lambda \sigma \tau \frac \sqrt \sum \prod \max \min \log \exp \sin \cos \tanh "
-    r"\operatorname \mathrm \mathbb \mathcal \mathbf \text \left \right \begin \end \odot \oslash \otimes \cdot \times "
-    r"\top \circ \in \sim \le \ge \ne \quad \lVert \rVert \lfloor \rfloor \lceil \rceil \bmod \_ \, \\".split()
-) | {"\\ "}
+COMMANDS = frozenset({
+    "alpha", "beta", "gamma", "epsilon", "lambda", "sigma", "tau", "frac", "sqrt", "sum", "prod", "max", "min",
+    "log", "exp", "sin", "cos", "tanh", "operatorname", "mathrm", "mathbb", "mathcal", "mathbf", "text", "left",
+    "right", "begin", "end", "odot", "oslash", "otimes", "cdot", "times", "top", "circ", "in", "sim", "le",
+    "ge", "ne", "quad", "lVert", "rVert", "lfloor", "rfloor", "lceil", "rceil", "bmod",
+})  # fmt: skip
+SIGNS = frozenset({"\\_", "\\,", "\\\\", "\\ "})
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\s+|.", re.DOTALL)
 _TEXT = re.compile(r"\\text\{((?:\\[A-Za-z]+\{\}|\\.|[^\\{}])*)\}")
 _ENVIRONMENT = re.compile(r"\\(begin|end)\{([a-z]+)\}")
@@ -41,7 +43,7 @@ class _Reader:
 
     def step(self, token: str) -> None:
         if token.startswith("\\") and len(token) > 1:
-            assert token in COMMANDS, token
+            assert token[1:] in COMMANDS or token in SIGNS, token
         match token:
             case "^" | "_" | "'":
                 self.script(token)
@@ -51,26 +53,24 @@ class _Reader:
                 self.next()
                 self.enter(r"\right")
             case r"\begin":
-                self.word = "".join(self.letters())
-                self.enter(rf"\end {self.word}")
+                self.enter(rf"\end {self.word()}")
             case r"\end":
-                self.leave(rf"\end {''.join(self.letters())}")
+                self.leave(rf"\end {self.word()}")
             case "}" | r"\right":
                 self.leave(token)
-                _ = self.next() if token == r"\right" else ""
+                self.place += token == r"\right"
             case "&" | r"\\":
-                assert self.open and self.open[-1].startswith(r"\end"), f"{token} outside a table"
+                assert "".join(self.open[-1:]).startswith(r"\end"), f"{token} outside a table"
                 self.scripts[-1] = set()
             case _:
                 self.scripts[-1] = set()
 
-    def letters(self) -> list[str]:
-        word = next(
-            word for word in ("aligned", "bmatrix", "cases")
-            if self.tokens[self.place : self.place + len(word)] == list(word)
-        )  # fmt: skip
-        self.place += len(word)
-        return list(word)
+    def word(self) -> str:
+        """The name of the environment that begins or ends here."""
+        rest = "".join(self.tokens[self.place : self.place + 7])
+        name = next(name for name in ("aligned", "bmatrix", "cases") if rest.startswith(name))
+        self.place += len(name)
+        return name
 
     def script(self, sign: str) -> None:
         assert sign not in self.scripts[-1], f"double {sign} before {self.tokens[self.place : self.place + 9]}"
@@ -88,6 +88,7 @@ class _Reader:
         self.scripts.append(set())
 
     def leave(self, closing: str) -> None:
-        assert self.open and self.open.pop() == closing, f"{closing} closes nothing"
+        assert self.open[-1:] == [closing], f"{closing} closes nothing"
+        self.open.pop()
         self.scripts.pop()
         self.scripts[-1] = set()

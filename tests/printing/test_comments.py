@@ -18,12 +18,12 @@ def commented_specs(draw: st.DrawFn) -> tuple[str, list[str]]:
     comments: list[str] = []
 
     def comment() -> str:
-        comments.append(f"#{draw(st.sampled_from(['', ' ']))}comment {len(comments)}. | \" #")
+        comments.append(f'#{draw(st.sampled_from(["", " "]))}comment {len(comments)}. | " #')
         return comments[-1]
 
     lines: list[str] = []
     for clause in draw(well_typed_specs()).replace(" | ", "\n").replace("  # a comment", "").split("\n"):
-        is_header = clause.startswith(("title:", "note:", "cite:")) or clause.startswith(" ")
+        is_header = clause.startswith(("title:", "note:", "cite:", " "))
         if draw(st.booleans()) and not clause.startswith(" "):
             lines.append(comment())
         if not is_header and " ~ " in clause and draw(st.booleans()):

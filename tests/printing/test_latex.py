@@ -31,10 +31,10 @@ def test_library_specs_give_valid_latex(name: str) -> None:
 
 
 def test_low_rank_update() -> None:
+    uniform = r"\mathcal{U}\left(-\frac{1}{\sqrt{n}}, \frac{1}{\sqrt{n}}\right)"
     assert rows("W + alpha/r * A@B") == [
         r"W' &= W + \frac{\alpha}{r}\, A B",
-        r"A &\in \mathbb{R}^{n \times r}, \quad A^{(0)} \sim "
-        r"\mathcal{U}\left(-\frac{1}{\sqrt{n}}, \frac{1}{\sqrt{n}}\right)",
+        rf"A &\in \mathbb{{R}}^{{n \times r}}, \quad A^{{(0)}} \sim {uniform}",
         r"B &\in \mathbb{R}^{r \times m}, \quad B^{(0)} = \mathbf{0}",
     ]
 
@@ -72,8 +72,8 @@ def test_size_conditions_have_no_minus() -> None:
 
 
 def test_kinds_are_named() -> None:
-    found = rows("frozen shared A : max(layers(n)) x r ~ normal(0.02) | index I : r ~ choice(n) | W + A[:n, :]@P@W[I, :]"
-                 " | P : r x r ~ zeros, lr = 2")  # fmt: skip
+    frozen = "frozen shared A : max(layers(n)) x r ~ normal(0.02) | index I : r ~ choice(n)"
+    found = rows(f"{frozen} | W + A[:n, :]@P@W[I, :] | P : r x r ~ zeros, lr = 2")
     sizes = r"\left(\max_{\text{layers}} n\right) \times r"
     start = r"A \sim \operatorname{normal}(0.02)"
     assert rf"A &\in \mathbb{{R}}^{{{sizes}}}\ \text{{(frozen, shared)}}, \quad {start}" in found
