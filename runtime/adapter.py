@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from specdsl.errors import SpecMergeError
 from specdsl.lowering.adapted import ModuleAdapters, adapters_of, detach_from
 from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.lowering.sites import LayerSite
 from specdsl.runtime.penalties import PenaltyLedger, penalty_values
 from specdsl.runtime.report import AdapterReport, report_of
 from specdsl.runtime.survey import Survey, SurveyedModule
@@ -46,6 +47,11 @@ class Member:
         state = adapters_of(self.module)
         assert state is not None
         return state
+
+    @property
+    def base_site(self) -> LayerSite:
+        """The module with the base's own weight, also while adapters are merged into it."""
+        return self.state.base_site
 
 
 class Adapter:

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecWarning
-from specdsl.interpret import Sizes, evaluate
-from specdsl.ir import Layers, Node, reads
+from specdsl.ir import Node, PenaltyIR, reads
 from specdsl.plan import layer_lists
 
 if TYPE_CHECKING:
@@ -31,24 +29,32 @@ if TYPE_CHECKING:
 
 def penalty_values(adapter: Adapter) -> dict[str, Tensor]:
     """Every penalty of an adapter by its text, summed over modules; a shared factor counts once."""
-    return {penalty.text: _total(adapter, penalty.text, penalty.value) for penalty in adapter.spec.ir.penalties}
+    return {penalty.text: _total(adapter, penalty) for penalty in adapter.spec.ir.penalties}
 
 
-def _total(adapter: Adapter, text: str, value: Node) -> Tensor:
-    lists = layer_lists(value)
-    if lists:
-        return _over_layers(adapter, text, value, lists)
+def _total(adapter: Adapter, penalty: PenaltyIR) -> Tensor:
+    lists = _gathered(adapter, penalty)
     total: Tensor | None = None
     seen: set[tuple[Any, ...]] = set()
-    for member in adapter.members:
-        key = _tensors_read(adapter, member.surveyed.scopes, value)
+    for member in adapter.members[:1] if penalty.once else adapter.members:
+        key = _tensors_read(adapter, member.surveyed.scopes, penalty.value)
         if key in seen:
             continue
         seen.add(key)
-        term = member.layer.penalty(text, member.surveyed.site)
+        term = member.layer.penalty(penalty.text, member.base_site, lists)
         total = term if total is None else total + term.to(total.device)
     assert total is not None
     return total
+
+
+def _gathered(adapter: Adapter, penalty: PenaltyIR) -> list[Tensor]:
+    """The value of every `layers(...)` in a penalty: a number of each module, as one array."""
+    lists: list[Tensor] = []
+    for position in range(len(layer_lists(penalty.value))):
+        text = f"{penalty.text} [{position}]"
+        terms = [member.layer.penalty(text, member.base_site, lists) for member in adapter.members]
+        lists.append(torch.stack([term.to(terms[0].device) for term in terms]))
+    return lists
 
 
 def _tensors_read(adapter: Adapter, scopes: Any, value: Node) -> tuple[Any, ...]:
@@ -60,28 +66,20 @@ def _tensors_read(adapter: Adapter, scopes: Any, value: Node) -> tuple[Any, ...]
     return (*own, id(scopes))
 
 
-def _over_layers(adapter: Adapter, text: str, value: Node, lists: list[Layers]) -> Tensor:
-    gathered: dict[Node, Tensor] = {}
-    for position, node in enumerate(lists):
-        terms = [member.layer.penalty(f"{text} [{position}]", member.surveyed.site) for member in adapter.members]
-        gathered[node] = torch.stack([term.to(terms[0].device) for term in terms])
-    member = adapter.members[0]
-    first = next(iter(gathered.values()))
-    arrays = TorchArrays(first.device, first.dtype)
-    sizes: Sizes = member.surveyed.sizes
-    found = evaluate([value], arrays, sizes, member.layer.read, gathered)[value]
-    assert isinstance(found, Tensor)
-    return found
-
-
 class PenaltyLedger:
-    """Sees to it that an adapter's penalties are in every step, once."""
+    """Sees to it that an adapter's penalties are in every step, once.
+
+    The adapted modules hold it, so it lives as long as the model, whether or not the `Adapter` is kept. Hooks refer to it
+    weakly: what torch's tensors hold, Python cannot collect.
+    """
 
     def __init__(self, adapter: Adapter) -> None:
-        self.adapter = adapter  # held by the parameters' hooks: penalties live as long as the model
-        self._hooks: list[Any] = []
-        self.by_hand = False
+        self.adapter = adapter
         self.parameters: list[nn.Parameter] = []
+        self.by_hand = False
+        self._is_running = False
+        self._half_precision = False
+        self._hooks: list[Any] = []
         self._added: dict[nn.Parameter, _Part] = {}
         self._included: set[nn.Parameter] = set()
         self._ready: dict[nn.Parameter, Tensor | None] = {}
@@ -91,10 +89,10 @@ class PenaltyLedger:
     def start(self) -> None:
         if not self.adapter.spec.ir.penalties:
             return
+        self._is_running = True
         self.parameters = self._parameters()
         for parameter in self.parameters:
-            self._hooks.append(parameter.register_hook(partial(self._before_accumulation, parameter)))
-            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._after_accumulation))
+            self._hooks += _watch(parameter, weakref.ref(self))
         ledger = weakref.ref(self)
 
         def before_step(optimizer: Any, arguments: Any, keywords: Any) -> None:
@@ -105,11 +103,32 @@ class PenaltyLedger:
         step_hook = register_optimizer_step_pre_hook(before_step)
         self._hooks.append(step_hook)
         weakref.finalize(self, step_hook.remove)
+        for member in self.adapter.members:
+            member.layer.watcher = self
 
     def stop(self) -> None:
+        self._is_running = False
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        for member in self.adapter.members:
+            member.layer.watcher = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PenaltyLedger:
+        """A copy of the model has penalties of its own, which start with its first training pass."""
+        copied = PenaltyLedger.__new__(PenaltyLedger)
+        memo[id(self)] = copied
+        copied.__init__(deepcopy(self.adapter, memo))  # type: ignore[misc]
+        return copied
+
+    def passed_forward(self, x: Tensor) -> None:
+        """A module's adapter has computed an output for `x`."""
+        if not self._is_running and self._is_training():
+            self.start()
+        kind = x.device.type
+        self._half_precision = x.dtype == torch.float16 or (
+            torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+        )
 
     def _parameters(self) -> list[nn.Parameter]:
         """The parameters that a penalty reads."""
@@ -125,7 +144,7 @@ class PenaltyLedger:
 
     # --------------------------------------------------------------------------------------- automatic
 
-    def _before_accumulation(self, parameter: nn.Parameter, incoming: Tensor) -> None:
+    def _before_accumulation(self, parameter: nn.Parameter) -> None:
         """Forget what was added to a gradient that has been dropped since, as by `zero_grad` without a step."""
         if parameter in self._added and not self._added[parameter].is_still_in(parameter.grad):
             del self._added[parameter]
@@ -145,7 +164,7 @@ class PenaltyLedger:
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         if distributed and torch.distributed.get_world_size() > 1:
             return True
-        return any(member.layer.saw_half_precision for member in self.adapter.members)
+        return self._half_precision
 
     def _add_to(self, parameter: nn.Parameter) -> None:
         gradient = self._gradient(parameter)
@@ -214,6 +233,22 @@ class PenaltyLedger:
             if parameter.grad is not None and part.is_still_in(parameter.grad):
                 parameter.grad.sub_(part.gradient)
         self._added.clear()
+
+
+def _watch(parameter: nn.Parameter, ledger: weakref.ref[PenaltyLedger]) -> list[Any]:
+    watched = weakref.ref(parameter)
+
+    def before(incoming: Tensor) -> None:
+        own, parameter = ledger(), watched()
+        if own is not None and parameter is not None:
+            own._before_accumulation(parameter)
+
+    def after(parameter: Tensor) -> None:
+        own = ledger()
+        if own is not None:
+            own._after_accumulation(cast(nn.Parameter, parameter))
+
+    return [parameter.register_hook(before), parameter.register_post_accumulate_grad_hook(after)]
 
 
 class _Part:

@@ -12,5 +12,9 @@ EXPONENT = 16
 """The largest whole exponent."""
 SIZE = 2**31
 """The largest product of sizes: the entries of one factor or value."""
+TERMS = 200
+"""The most terms of one size or number, and the most bits of a coefficient are twenty times as many."""
+CHECKED = 2**23
+"""The most entries that the check of the start computes, for small example sizes, over all values together."""
 DIGITS = 40
 """The longest number."""

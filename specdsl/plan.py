@@ -153,19 +153,17 @@ def prepared_weight(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> dict[str, 
 def prepared_penalties(
     ir: SpecIR, sizes: Sizes, traits: LayerTraits
 ) -> tuple[dict[str, Node], tuple[Node, ...]]:
-    """The penalties that belong to a single module, and what of them is computed once.
+    """The penalties in one module by their text, and what of them is computed once.
 
-    A penalty over the whole model gives the expression inside its `layers(...)`, whose values are gathered.
+    Beside a penalty with `layers(...)` stand the expressions inside, as `TEXT [0]`, whose values are gathered from all
+    modules; a list may read those before it.
     """
-    planner = _Planner(ir, sizes, traits, TOKENS)
-    found = {}
-    for penalty in ir.penalties:
-        found[penalty.text] = planner.prepared(penalty.value)
-    own = {text: node for text, node in found.items() if not _over_layers(node)}
-    for text, node in found.items():
-        for position, part in enumerate(layer_lists(node)):
-            own[f"{text} [{position}]"] = part.of
-    return own, planner.constants(own.values())
+    planner = _Planner(ir, sizes, traits, TOKENS, lists_are_constant=False)
+    found = {penalty.text: planner.prepared(penalty.value) for penalty in ir.penalties}
+    lists = {
+        f"{text} [{position}]": part.of for text, node in found.items() for position, part in enumerate(layer_lists(node))
+    }
+    return found | lists, planner.constants([*found.values(), *lists.values()])
 
 
 def without_diagonals(root: Node) -> Node:
@@ -211,17 +209,16 @@ def _joined(parts: list[Node]) -> Node:
 
 
 def layer_lists(root: Node) -> list[Layers]:
-    """The `layers(...)` inside an expression, outermost first."""
+    """The `layers(...)` inside an expression, inner ones first."""
     return [node for node in topological([root]) if isinstance(node, Layers)]
 
 
-def _over_layers(node: Node) -> bool:
-    return bool(layer_lists(node))
-
-
 class _Planner:
-    def __init__(self, ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int) -> None:
+    def __init__(
+        self, ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int, lists_are_constant: bool = True
+    ) -> None:
         self.ir = ir
+        self.lists_are_constant = lists_are_constant
         self.sizes = Sizes({**sizes.values, "tokens": tokens}, sizes.layers)
         self.traits = traits
         self.tokens = tokens
@@ -530,13 +527,17 @@ class _Planner:
         return tuple(found)
 
     def _is_constant(self, node: Node) -> bool:
-        if isinstance(node, Initial | Layers):
+        if isinstance(node, Initial):
             return True
+        if isinstance(node, Layers):
+            return self.lists_are_constant
         if isinstance(node, Project | Through) or (isinstance(node, Apply) and node.operator == "dropout"):
             return False
         live = {"x", "y", *self.trained}
         return not any(
-            isinstance(part, Project | Through) or (isinstance(part, Site | Factor) and part.name in live)
+            isinstance(part, Project | Through)
+            or (isinstance(part, Site | Factor) and part.name in live)
+            or (isinstance(part, Layers) and not self.lists_are_constant)
             for part in topological_outside_initial(node)
         )
 

@@ -14,6 +14,9 @@ from fractions import Fraction
 from functools import cache, cached_property
 from typing import Any
 
+from specdsl import limits
+from specdsl.errors import SpecLimitError
+
 Number = Any
 """An `int`, a `Fraction` or a `float`: exact wherever no root or logarithm occurs."""
 Environment = Mapping[str, Number]
@@ -115,6 +118,11 @@ class Size:
         for monomial, coefficient in terms:
             total[monomial] = total.get(monomial, Fraction(0)) + coefficient
         kept = [(monomial, coefficient) for monomial, coefficient in total.items() if coefficient]
+        if len(kept) > limits.TERMS:
+            raise SpecLimitError(f"a size or number has more than {limits.TERMS} terms")
+        for _, coefficient in kept:
+            if max(coefficient.numerator.bit_length(), coefficient.denominator.bit_length()) > 20 * limits.TERMS:
+                raise SpecLimitError("a number has too many digits")
         kept.sort(key=lambda term: (-len(term[0]), [(_atom_key(a), -e) for a, e in term[0]]))
         return Size(tuple(kept))
 
@@ -130,6 +138,8 @@ class Size:
         return self + -Size.of(other)
 
     def __mul__(self, other: Size | int) -> Size:
+        if len(self.terms) * len(Size.of(other).terms) > 20 * limits.TERMS:
+            raise SpecLimitError(f"a size or number has more than {limits.TERMS} terms")
         return Size._collect(
             (_join(left, right), a * b) for left, a in self.terms for right, b in Size.of(other).terms
         )

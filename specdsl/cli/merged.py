@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +45,9 @@ def merge_to_folder(
     except OSError as error:
         raise SpecFileError(f"`{output}` cannot be written: {error.strerror or error}") from None
     try:
-        _write(merged, tokenizer, new)
-        _check_reloads(merged, new)
+        with _without_bars():
+            _write(merged, tokenizer, new)
+            _check_reloads(merged, new)
         os.chmod(new, 0o755)
         new.rename(output)
     except OSError as error:
@@ -105,3 +108,17 @@ def _check_reloads(merged: PreTrainedModel, folder: Path) -> None:
             raise SpecMergeError(f"`{name}` of the merged model does not fit into a {kind}", hint=hint)
         if not torch.equal(found[name], value.to(found[name].device)):
             raise SpecMergeError(f"`{name}` of the merged model does not load as it was written", hint=hint)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without the bars of `transformers`, which show even where nobody watches."""
+    from transformers.utils import logging
+
+    had_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if had_bars:
+            logging.enable_progress_bar()

@@ -30,6 +30,7 @@ from specdsl.errors import (
 )
 from specdsl.ir import (
     Apply,
+    Choice,
     Factor,
     FactorIR,
     HyperParameter,
@@ -45,7 +46,7 @@ from specdsl.ir import (
     topological,
 )
 from specdsl.operators.registry import Shape, operator_names
-from specdsl.sizes import Number, Size, UnknownSize
+from specdsl.sizes import Number, Size, UnknownSize, format_number
 from specdsl.source import Span
 
 N_SIZE, M_SIZE, TOKENS = Size.symbol("n"), Size.symbol("m"), Size.symbol("tokens")
@@ -239,7 +240,7 @@ class Elaborator:
                 f"a penalty is a number, but `{text}` is {_described(shape)}", syntax.span,
                 "`orth(A)`, `norm(A)^2` and `sum(A)` are numbers",
             )  # fmt: skip
-        over_layers = any(isinstance(part, Layers) for part in topological([node]))
+        over_layers = any(isinstance(part, Layers) for part in topological([node])) and not _reads_own_module(node)
         if isinstance(node, Scalar) or not any(name in self.drafts for name in reads(node)):
             raise SpecNameError(f"the penalty `{text}` reads no factor", syntax.span, "it would never change")
         return PenaltyIR(text, node, syntax.span, over_layers)
@@ -312,6 +313,20 @@ class Elaborator:
 
     def warn(self, message: str, span: Span) -> None:
         self.warnings.append(SpecError(message, span))
+
+    def undefined(self, size: Size) -> str | None:
+        if size.has_layers() or size.constant is not None or size.symbols - self.hyper.keys():
+            return None
+        try:
+            size.value(_HyperValues(self.hyper))
+        except ZeroDivisionError:
+            why = "division by zero"
+        except (ValueError, OverflowError) as error:
+            why = str(error)
+        else:
+            return None
+        numbers = (f"{name} = {format_number(self._hyper_number(Size.symbol(name)))}" for name in sorted(size.symbols))
+        return f"{why} at {', '.join(numbers)}"
 
     def is_undeclared(self, node: Node) -> bool:
         return isinstance(node, Factor) and self.drafts[node.name].line is None
@@ -428,8 +443,11 @@ class Elaborator:
             size = self.expressions.size(syntax, f"the shape of `{name}`")
             self.solver.span = syntax.span
             self.solver.whole(size, f"the shape of `{name}`")
-            self._bound_size(size, syntax.span)
             sizes.append(size)
+        product = Size.of(1)
+        for size in sizes:
+            product = product * size
+            self._bound_size(product, line.shape[0].span.to(line.shape[-1].span))
         return tuple(sizes), "as declared"
 
     def _shape_from_start(self, draft: Draft, start: tree.Expr) -> None:
@@ -483,7 +501,7 @@ class Elaborator:
     def _bound_size(self, size: Size, span: Span) -> None:
         value = self._hyper_number(size)
         if value is not None and value > limits.SIZE:
-            raise SpecLimitError("a size is at most 2^31", span)
+            raise SpecLimitError("a size, and the number of entries of a factor, is at most 2^31", span)
 
     def _check_settings(self) -> None:
         for name in self.settings:
@@ -736,24 +754,43 @@ def _own_symbols(size: Size) -> set[str]:
     return found
 
 
+def _reads_own_module(root: Node) -> bool:
+    """Whether a penalty reads something of one module beside its `layers(...)`."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Factor | Site):
+            return True
+        if any(_own_symbols(size) & {"layer", *MODULE_SIZES} for size in _sizes_in(_settings(node))):
+            return True
+        if not isinstance(node, Layers):
+            stack += node.children
+    return False
+
+
 def node_sizes(root: Node | None) -> list[Size]:
-    """Every size that an expression mentions, in shapes, numbers and options."""
+    """Every size that an expression mentions, in shapes, numbers, options and conditions."""
     found: list[Size] = []
-
-    def gather(value: Any) -> None:
-        if isinstance(value, Size):
-            found.append(value)
-        elif isinstance(value, tuple):
-            for entry in value:
-                gather(entry)
-
     for node in topological([root]) if root is not None else []:
-        gather(node.shape)
-        if isinstance(node, Scalar):
-            found.append(node.size)
-        elif isinstance(node, Apply):
-            gather(tuple(value for _, value in node.options))
+        found += _sizes_in((node.shape, _settings(node)))
     return found
+
+
+def _settings(node: Node) -> Any:
+    match node:
+        case Scalar():
+            return node.size
+        case Apply():
+            return tuple(value for _, value in node.options)
+        case Choice():
+            return node.condition
+    return ()
+
+
+def _sizes_in(value: Any) -> list[Size]:
+    if isinstance(value, Size):
+        return [value]
+    return [size for entry in value for size in _sizes_in(entry)] if isinstance(value, tuple) else []
 
 
 def _with_solved_sizes(roots: list[Node], solver: ShapeSolver) -> dict[Node, Node]:

@@ -39,6 +39,9 @@ class Names(Protocol):
     def function(self, name: str) -> tuple[tuple[str, ...], tree.Expr] | None: ...
     def known(self) -> list[str]: ...
     def warn(self, message: str, span: Span) -> None: ...
+    def undefined(self, size: Size) -> str | None:
+        """Why a number has no value at the present hyper-parameters, or None."""
+        ...
 
 
 class Expressions:
@@ -58,6 +61,7 @@ class Expressions:
         self.label = ""
         self.draws = 0
         self.count = 0
+        self.unpacked: tree.Expr | None = None
 
     # ------------------------------------------------------------------------------------------ entry
 
@@ -87,9 +91,21 @@ class Expressions:
                 f"with its definitions written out the spec has more than {limits.NODES:,} parts", syntax.span
             )
         method: Callable[[Any], Node] = getattr(self, f"_read_{type(syntax).__name__.lower()}")
-        node = method(syntax)
+        try:
+            node = method(syntax)
+        except SpecLimitError as error:
+            error.span = error.span or syntax.span
+            raise
         self.solver.span = syntax.span
+        if isinstance(node, Scalar):
+            self._refuse_undefined(node.size, syntax)
         return node
+
+    def _refuse_undefined(self, size: Size, syntax: tree.Expr) -> None:
+        """Numbers of hyper-parameters alone have a value now; `1/(r - 8)` at `r = 8` has none."""
+        why = self.names.undefined(size)
+        if why is not None:
+            raise SpecShapeError(f"`{syntax.span.text}` has no value: {why}", syntax.span)
 
     @contextmanager
     def _without_expected(self) -> Iterator[None]:
@@ -212,16 +228,23 @@ class Expressions:
                         f"{shape_text(self.solver.shape(right.shape))}", right_syntax.span,
                         "`./` divides entry by entry",
                     )  # fmt: skip
-                return divided(left, right)
+                return divided(left, self._divisor(right, right_syntax))
             case ".*" | "./":
                 shape = elementwise_shape(self.solver, sign, left.shape, right.shape, left_syntax, right_syntax)
                 if sign == "./":
-                    return divided(left, right, shape)
+                    return divided(left, self._divisor(right, right_syntax), shape)
                 if isinstance(left, Scalar) or isinstance(right, Scalar):
                     return scaled(*((left, right) if isinstance(left, Scalar) else (right, left)))
                 return apply("times", (left, right), shape)
             case _:
                 raise SpecShapeError(f"`{sign}` is for sizes and hyper-parameters only", span)
+
+    def _divisor(self, node: Node, syntax: tree.Expr) -> Node:
+        if isinstance(node, Scalar) and not node.size.terms:
+            raise SpecShapeError("division by zero", syntax.span)
+        if isinstance(node, Scalar):
+            self._refuse_undefined(Size.of(1) / node.size, syntax)
+        return node
 
     def _size_product(self, sign: str, left: Size, right: Size, span: Span) -> Size:
         if sign in ("*", ".*", "@"):
@@ -543,12 +566,19 @@ class Expressions:
         for size in _sizes_of(shape):
             self.solver.whole(size, f"`{syntax.span.text}`")
         if len(operator.outputs) > 1:
+            if syntax is not self.unpacked:
+                names = ", ".join("abcd"[: len(operator.outputs)]).upper()
+                raise SpecShapeError(
+                    f"`{operator.name}` gives {len(operator.outputs)} values", syntax.span,
+                    f"unpack them: `{names} = {syntax.span.text}`",
+                )  # fmt: skip
             of = interned(Apply((), operator.name, tuple(arrays), _frozen(options)))
             return interned(Part(shape[0], of, 0))
         return apply(operator.name, arrays, shape, **options)
 
     def unpack(self, syntax: tree.Expr, position: int, count: int, label: str) -> Node:
         """One of the values of an operator that has several: `S` of `U, S, V = svd(W)`."""
+        self.unpacked = syntax
         node = self.value(syntax, label)
         if not isinstance(node, Part) or not isinstance(node.of, Apply):
             raise SpecShapeError(f"`{syntax.span.text}` is one value, not {count}", syntax.span)

@@ -7,15 +7,17 @@ training. Large hyper-parameters that are only sizes are made small first: the a
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from specdsl import limits
 from specdsl.arrays.dual import DUAL, Dual
 from specdsl.arrays.numpy_arrays import NUMPY
-from specdsl.errors import SpecError, SpecShapeError, SpecStartError
+from specdsl.errors import SpecError, SpecLimitError, SpecShapeError, SpecStartError
 from specdsl.interpret import Sizes, evaluate
 from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Scalar, Site, SpecIR, reads, topological
 from specdsl.randomness import Stream
@@ -47,10 +49,26 @@ def check_start(ir: SpecIR, spans: Mapping[str, Span]) -> None:
         demands = "; ".join(str(condition) for condition in ir.conditions)
         span = ir.conditions[0].span if ir.conditions else next(iter(spans.values()))
         raise SpecShapeError(f"no module can meet all size conditions together: {demands}", span)
+    for environment in environments:
+        _refuse_too_large(ir, Sizes(environment), next(iter(spans.values())))
     trials = [_Trial(ir, environment, seed) for environment in environments for seed in SEEDS]
     for name, span in spans.items():
         _check_target(ir, trials, name, span)
     _check_factors(ir, trials)
+
+
+def _refuse_too_large(ir: SpecIR, sizes: Sizes, span: Span) -> None:
+    total = 0
+    for node in topological(ir.roots()):
+        try:
+            total += math.prod(max(1, round(sizes.number(size))) for size in node.shape)
+        except (UnknownSize, ZeroDivisionError, ValueError, OverflowError):
+            continue
+        if total > limits.CHECKED:
+            raise SpecLimitError(
+                f"the start cannot be checked: even in a small module the values have more than {limits.CHECKED:,} "
+                "entries", span, "write large sizes as hyper-parameters, which the check makes small",
+            )  # fmt: skip
 
 
 def _check_target(ir: SpecIR, trials: list[_Trial], name: str, span: Span) -> None:

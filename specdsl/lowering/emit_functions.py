@@ -7,8 +7,6 @@ other functions of this file, and its lines have at most 88 characters, the widt
 from __future__ import annotations
 
 import math
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -221,16 +219,51 @@ def orth(A: Tensor, squared: bool = True, tolerance: float = 0.0) -> Tensor:
     """|A.T@A - I|^2 (of a wide matrix |A@A.T - I|^2): zero if A is orthonormal."""
     gram = A.T @ A if A.shape[0] >= A.shape[1] else A @ A.T
     difference = gram - eye(len(gram), A)
-    value = torch.linalg.vector_norm(difference)
-    value = difference.square().sum() if squared else value
+    if squared:
+        value = difference.square().sum()
+    else:
+        value = torch.linalg.vector_norm(difference)
     return torch.relu(value - tolerance) if tolerance else value
 
 
-# ------------------------------------------------------------------------- layers
+# -------------------------------------------------------------------------- layers
 
 
-def layer_norm(
-    base: nn.LayerNorm, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None
-) -> Tensor:
-    """`base` with another weight and bias."""
-    return F.layer_norm(x, base.normalized_shape, weight, bias, base.eps)
+def layer_norm(base: nn.LayerNorm, x: Tensor, *affine: Tensor | None) -> Tensor:
+    """`base` with another weight and bias, without them if none are given."""
+    return F.layer_norm(x, base.normalized_shape, *affine, eps=base.eps)
+
+
+def rms_norm(base: nn.Module, x: Tensor, *affine: Tensor | None) -> Tensor:
+    """`base` with another weight and bias, without them if none are given."""
+    given = (getattr(base, "variance_epsilon", None), getattr(base, "eps", None))
+    found = [eps for eps in given if eps is not None]
+    eps = found[0] if found else torch.finfo(torch.float32).eps
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    mean = wide.square().mean(-1, keepdim=True)
+    scaled = (wide * torch.rsqrt(mean + eps)).to(x.dtype)
+    weight, bias = (*affine, None, None)[:2]
+    scaled = scaled if weight is None else weight * scaled
+    return scaled if bias is None else scaled + bias
+
+
+def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
+    """`base` with the columns of M as kernels."""
+    return base._conv_forward(x, M.T.unflatten(1, base.weight.shape[1:]), bias)
+
+
+def unfolded(base: nn.Conv2d, x: Tensor) -> Tensor:
+    """The patches that the kernels of `base` see, as rows."""
+    mode = base.padding_mode.replace("zeros", "constant")
+    x = F.pad(x, base._reversed_padding_repeated_twice, mode=mode)
+    return F.unfold(x, base.kernel_size, base.dilation, stride=base.stride).mT
+
+
+def as_rows(image: Tensor) -> Tensor:
+    """A row of channels for every position of an image."""
+    return image.flatten(-2).mT
+
+
+def as_image(rows: Tensor, like: Tensor) -> Tensor:
+    """Rows of channels as an image of the height and width of `like`."""
+    return rows.mT.unflatten(-1, like.shape[-2:])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from specdsl.interpret import Sizes
 from specdsl.ir import Factor, Initial, Node, SpecIR
 from specdsl.lowering.program import Program
 from specdsl.lowering.sites import LayerSite
-from specdsl.plan import LayerTraits, Plan, make_plan, prepared_penalties, prepared_weight
+from specdsl.plan import LayerTraits, Plan, layer_lists, make_plan, prepared_penalties, prepared_weight
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
         plan,
         Program(plan.output, constants, sizes),
         {name: Program(node, constants, sizes) for name, node in weight.items()},
-        {text: Program(node, constants, sizes) for text, node in penalties.items()},
+        {text: Program(node, (*constants, *layer_lists(node)), sizes) for text, node in penalties.items()},
         constants,
         "W" in weight and is_diagonal(weight["W"], traits.weight_is_diagonal),
     )
@@ -75,6 +76,12 @@ class Values:
     initials: dict[Node, Tensor] = field(default_factory=dict)
 
 
+class ForwardWatcher(Protocol):
+    """Told of every output that an adapter computes."""
+
+    def passed_forward(self, x: Tensor) -> None: ...
+
+
 class LayerAdapter(nn.Module):
     """The factors of one spec in one module.
 
@@ -87,7 +94,7 @@ class LayerAdapter(nn.Module):
         self.lowered = lowered
         self.label = label
         self.owners = dict(values.owners)
-        self.saw_half_precision = False
+        self.watcher: ForwardWatcher | None = None
         self.attributes: dict[str, str] = {}
         for name, value in values.factors.items():
             self._hold(name, value)
@@ -148,10 +155,8 @@ class LayerAdapter(nn.Module):
 
     def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
         """The adapted output, as `tokens x m`."""
-        if self.lowered.penalties:
-            self.saw_half_precision = x.dtype == torch.float16 or (
-                torch.is_autocast_enabled(x.device.type) and torch.get_autocast_dtype(x.device.type) == torch.float16
-            )
+        if self.watcher is not None:
+            self.watcher.passed_forward(x)
         return self.lowered.output.run(site, self.read, x, base, self.training)
 
     def merged(self, site: LayerSite) -> dict[str, Tensor]:
@@ -159,8 +164,15 @@ class LayerAdapter(nn.Module):
         programs = self.lowered.weight
         return {name: program.run(site, self.read, like=site.weight) for name, program in programs.items()}
 
-    def penalty(self, text: str, site: LayerSite) -> Tensor:
-        return self.lowered.penalties[text].run(site, self.read, training=self.training, like=site.weight)
+    def penalty(self, text: str, site: LayerSite, lists: Sequence[Tensor] = ()) -> Tensor:
+        """The value of a penalty, or of one of its lists; `lists` are those it reads, over all modules."""
+        program = self.lowered.penalties[text]
+        given = dict(zip(layer_lists(program.output), lists, strict=False))
+
+        def read(node: Node) -> Tensor:
+            return given[node] if node in given else self.read(node)
+
+        return program.run(site, read, training=self.training, like=site.weight)
 
     def extra_repr(self) -> str:
         shapes = [f"{name}: {' x '.join(map(str, value.shape)) or 'number'}" for name, value in self.own_factors()]

@@ -1,0 +1,122 @@
+"""Pieces of emitted Python: expressions that know when they need brackets, and names that are free."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import keyword
+import re
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+WIDTH = 88
+"""The longest line, ruff's own default."""
+
+LOOSE, SUM, PRODUCT, UNARY, POWER, ATOM = range(6)
+"""How tightly an expression binds, loosest first."""
+
+_LEVELS: dict[str, int] = {
+    "Add": SUM, "Sub": SUM, "Mult": PRODUCT, "MatMult": PRODUCT, "Div": PRODUCT, "FloorDiv": PRODUCT, "Mod": PRODUCT,
+    "Pow": POWER,
+}  # fmt: skip
+_LOOSE = (ast.IfExp, ast.Compare, ast.BoolOp, ast.Lambda)
+_SIMPLE_POWER = re.compile(r"-?[\d.]+|[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True)
+class Code:
+    """A Python expression.
+
+    >>> f"{Code('a + b'):product} @ c, f({Code('a + b')}), {Code('a + b'):atom}.T"
+    '(a + b) @ c, f(a + b), (a + b).T'
+    """
+
+    text: str
+
+    @cached_property
+    def level(self) -> int:
+        """How tightly it binds."""
+        match ast.parse(self.text, mode="eval").body:
+            case ast.BinOp(op=sign):
+                return _LEVELS[type(sign).__name__]
+            case ast.UnaryOp():
+                return UNARY
+            case node:
+                return LOOSE if isinstance(node, _LOOSE) else ATOM
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name or an attribute, so that writing it twice costs nothing."""
+        return re.fullmatch(r"[A-Za-z_][\w.]*", self.text) is not None
+
+    def at(self, level: int) -> str:
+        """The text, in brackets if it binds more loosely than `level`."""
+        return self.text if self.level >= level else f"({self.text})"
+
+    def __format__(self, level: str) -> str:
+        return self.at(_BY_NAME[level]) if level else self.text
+
+
+_BY_NAME = {"sum": SUM, "product": PRODUCT, "unary": UNARY, "power": POWER, "atom": ATOM}
+
+
+def power(base: Code, exponent: Code) -> Code:
+    """`base ** exponent`, spaced as ruff does."""
+    left, right = base.at(ATOM), exponent.at(UNARY)
+    is_simple = all(_SIMPLE_POWER.fullmatch(side) for side in (left, right))
+    return Code(f"{left}**{right}" if is_simple else f"{left} ** {right}")
+
+
+def slice_text(start: str, stop: str, step: str = "") -> str:
+    """`start:stop:step`, spaced as ruff does; an empty text is an end left out."""
+    bounds = [start, stop, step] if step else [start, stop]
+    if all(re.fullmatch(r"-?\w*", bound) for bound in bounds):
+        return ":".join(bounds)
+    text = " : ".join(bounds).strip()
+    return re.sub(r": +:", "::", text)
+
+
+class Names:
+    """Gives out Python names that nothing else has.
+
+    Args:
+        taken: names that are never given out.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self.taken = set(taken)
+
+    def fresh(self, wanted: str) -> str:
+        """`wanted`, changed where it is taken, a word of Python's, or a letter that looks like a digit."""
+        name = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "value"
+        if keyword.iskeyword(name) or hasattr(builtins, name) or name in ("l", "O", "I"):
+            name += "_"
+        found, number = name, 2
+        while found in self.taken:
+            found, number = f"{name.rstrip('_')}_{number}", number + 1
+        self.taken.add(found)
+        return found
+
+
+def comment(text: str, indent: str, mark: str = "# ") -> list[str]:
+    """`text` as the lines of a comment; what is too long goes on in the next line, further to the right."""
+    lines = []
+    for line in text.split("\n"):
+        shown = "".join(character if character.isprintable() else " " for character in line).rstrip()
+        first = indent + mark + shown[: len(shown) - len(shown.lstrip())]
+        wrapped = textwrap.wrap(
+            shown.strip(), WIDTH, initial_indent=first, subsequent_indent=first + "    ", break_on_hyphens=False
+        )
+        lines += wrapped or [(indent + mark).rstrip()]
+    return lines
+
+
+def escaped(text: str) -> str:
+    """`text` for the inside of a docstring."""
+    return text.replace("\\", "\\\\").replace('"""', "'''")
+
+
+def indented(lines: Iterable[str], indent: str = "    ") -> list[str]:
+    return [indent + line if line else line for line in lines]
