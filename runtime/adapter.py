@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from specdsl.errors import SpecMergeError
-from specdsl.lowering.adapted import ModuleAdapters, adapters_of, detach_from
+from specdsl.lowering.adapted import ModuleAdapters, adapters_of, detach_from, merge_together
+from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter
 from specdsl.lowering.sites import LayerSite
+from specdsl.runtime.frozen_base import freeze, release
 from specdsl.runtime.penalties import PenaltyLedger, penalty_values
 from specdsl.runtime.report import AdapterReport, report_of
 from specdsl.runtime.survey import Survey, SurveyedModule
@@ -33,20 +35,27 @@ class Member:
 
     surveyed: SurveyedModule
     layer: LayerAdapter
+    tied: tuple[nn.Module, ...] = ()
+    """Other modules that hold the same weight and run the same factors."""
 
     @property
     def name(self) -> str:
         return self.surveyed.target.name
 
     @property
-    def module(self) -> nn.Module:
-        return self.surveyed.target.module
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self.surveyed.target.module, *self.tied)
+
+    @property
+    def states(self) -> tuple[ModuleAdapters, ...]:
+        """What the modules carry; they are merged together."""
+        found = tuple(adapters_of(module) for module in self.modules)
+        assert all(found)
+        return found  # type: ignore[return-value]
 
     @property
     def state(self) -> ModuleAdapters:
-        state = adapters_of(self.module)
-        assert state is not None
-        return state
+        return self.states[0]
 
     @property
     def base_site(self) -> LayerSite:
@@ -77,7 +86,6 @@ class Adapter:
         self.members = members
         self.is_attached = False
         self._originals: dict[str, dict[str, Tensor]] = {}
-        self._required_grad: dict[str, bool] = {}
         self.ledger = PenaltyLedger(self)
 
     @classmethod
@@ -86,24 +94,14 @@ class Adapter:
         members: list[Member], attach_to: Callable[[nn.Module, str, LayerAdapter], None],
     ) -> Adapter:  # fmt: skip
         adapter = cls(model, survey, name, seed, dtype, members)
-        adapter._freeze_base()
+        freeze(model, name, survey.trained_whole)
+        adapter._originals = {place: _copied(module) for place, module in survey.trained_whole}
         for member in members:
-            for place in (member.name, *member.surveyed.target.tied):
-                attach_to(model.get_submodule(place), name, member.layer)
+            for module in member.modules:
+                attach_to(module, name, member.layer)
         adapter.is_attached = True
         adapter.ledger.start()
         return adapter
-
-    def _freeze_base(self) -> None:
-        whole = {id(parameter) for _, module in self.survey.trained_whole for parameter in module.parameters()}
-        for name, parameter in self.model.named_parameters():
-            if ".specdsl." in f".{name}":
-                continue
-            self._required_grad[name] = parameter.requires_grad
-            parameter.requires_grad_(id(parameter) in whole)
-        for name, module in self.survey.trained_whole:
-            tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-            self._originals[name] = {key: value.detach().clone() for key, value in tensors.items()}
 
     # ----------------------------------------------------------------------------------------- factors
 
@@ -178,59 +176,56 @@ class Adapter:
         """
         self._check_attached()
         self._check_mergeable()
-        with self._while_model_is_whole(self._unmerge_quietly):
+        try:
             for member in self.members:
-                state = member.state
-                if self.name not in state.merged:
-                    state.merge((*state.merged, self.name))
-                    self._check_finite(member)
+                names = member.state.merged
+                if self.name not in names:
+                    merge_together(member.states, (*names, self.name), member.name)
+        except BaseException:
+            self.unmerge()
+            raise
 
     def unmerge(self) -> None:
         """Take the adapted weights out again: the base comes back bit for bit."""
         self._check_attached()
         for member in self.members:
-            state = member.state
-            if self.name in state.merged:
-                others = tuple(name for name in state.merged if name != self.name)
-                if others:
-                    state.merge(others)
-                else:
-                    state.unmerge()
+            names = member.state.merged
+            if self.name in names:
+                merge_together(member.states, tuple(name for name in names if name != self.name), member.name)
 
     @property
     def is_merged(self) -> bool:
         return bool(self.members) and all(self.name in member.state.merged for member in self.members)
 
     def merge_and_unload(self) -> nn.Module:
-        """The model with the adapted weights in it and nothing of specdsl left."""
+        """The model with the adapted weights in it and nothing of this adapter left.
+
+        Raises:
+            SpecMergeError: as for `merge`, or another adapter is merged. The model is as it was.
+        """
+        self._check_attached()
+        for member in self.members:
+            others = [name for name in member.state.merged if name != self.name]
+            if others:
+                raise SpecMergeError(
+                    f"`{member.name}` has other adapters merged: {', '.join(others)}", hint="unmerge them first"
+                )
         self.merge()
         for member in self.members:
-            state = member.state
-            others = tuple(name for name in state.merged if name != self.name)
-            if others:
-                self.unmerge()
-                raise SpecMergeError(f"`{member.name}` has other adapters merged: {', '.join(others)}")
-        for member in self.members:
-            state = member.state
-            state.kept_weight = state.kept_bias = None
-            state.merged = ()
+            for state in member.states:
+                state.keep_merged()
         self._originals.clear()
-        self.detach()
-        return self.model
+        return self.detach()
 
     def detach(self) -> nn.Module:
         """Take the adapter away: the model's weights, classes and `requires_grad` are what they were."""
-        self._check_attached()
+        self.unmerge()
         self.ledger.stop()
         for member in self.members:
-            for place in (member.name, *member.surveyed.target.tied):
-                detach_from(self.model.get_submodule(place), self.name)
+            for module in member.modules:
+                detach_from(module, self.name)
         self._put_back(self._originals)
-        parameters = dict(self.model.named_parameters())
-        if not any(".specdsl." in f".{name}" for name in parameters):
-            for name, required in self._required_grad.items():
-                if name in parameters:
-                    parameters[name].requires_grad_(required)
+        release(self.model, self.name)
         self.is_attached = False
         return self.model
 
@@ -245,10 +240,9 @@ class Adapter:
         ...     bare = model(torch.ones(6))
         """
         self._check_attached()
-        was_merged = [self.name in member.state.merged for member in self.members]
+        merged = [member.state.merged for member in self.members]
         before = [self.name in member.state.disabled for member in self.members]
-        if any(was_merged):
-            self.unmerge()
+        self.unmerge()
         trained = self._swapped(self._originals)
         for member in self.members:
             self._switch(member, off=True)
@@ -256,32 +250,27 @@ class Adapter:
             yield
         finally:
             self._put_back(trained)
-            for member, was_off in zip(self.members, before, strict=True):
+            for member, names, was_off in zip(self.members, merged, before, strict=True):
                 self._switch(member, off=was_off)
-            for member, merged in zip(self.members, was_merged, strict=True):
-                if merged:
-                    member.state.merge((*member.state.merged, self.name))
+                if self.name in names:
+                    merge_together(member.states, names, member.name)
 
     def _switch(self, member: Member, off: bool) -> None:
-        for place in (member.name, *member.surveyed.target.tied):
-            state = adapters_of(self.model.get_submodule(place))
-            assert state is not None
+        for state in member.states:
             (state.disabled.add if off else state.disabled.discard)(self.name)
             state.refresh()
 
     def _put_back(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
         for name, values in tensors.items():
-            module = self.model.get_submodule(name)
-            own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+            own = _tensors(self.model.get_submodule(name))
             for key, value in values.items():
-                own[key].data = value.to(own[key].device)
+                own[key].data = value.to(own[key])
 
     def _swapped(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
         """Put `tensors` into the modules and give back what was there."""
         before = {}
         for name in tensors:
-            module = self.model.get_submodule(name)
-            own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+            own = _tensors(self.model.get_submodule(name))
             before[name] = {key: own[key].data for key in tensors[name]}
         self._put_back(tensors)
         return before
@@ -300,7 +289,7 @@ class Adapter:
                 hint="keep it attached, or save it as an adapter",
             )
         for place, name, value in self.factors():
-            if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            if not is_finite(value):
                 raise SpecMergeError(f"the factor `{name}` of `{place}` has values that are not finite")
         for member in self.members:
             self._check_member(member)
@@ -321,22 +310,6 @@ class Adapter:
                 hint="untie the weights first",
             )
 
-    def _check_finite(self, member: Member) -> None:
-        weight = member.surveyed.site.weight
-        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
-            raise SpecMergeError(f"the merged weight of `{member.name}` has values that are not finite")
-
-    @contextmanager
-    def _while_model_is_whole(self, undo: Callable[[], None]) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            undo()
-            raise
-
-    def _unmerge_quietly(self) -> None:
-        self.unmerge()
-
     # ------------------------------------------------------------------------------------------- rest
 
     def report(self) -> AdapterReport:
@@ -355,6 +328,14 @@ class Adapter:
             f"<Adapter {self.name}: {self.spec.label} on {len(self.members)} modules, "
             f"{self.trainable_parameters:,} trained{state}>"
         )
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _copied(module: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().clone() for key, value in _tensors(module).items()}
 
 
 def _group(

@@ -11,10 +11,12 @@ from torch import nn
 
 from specdsl.errors import SpecSettingError
 from specdsl.lowering.adapted import adapters_of, attach_to, check_adapter_name
+from specdsl.lowering.layer_adapter import LayerAdapter
 from specdsl.runtime.adapter import Adapter, Member
 from specdsl.runtime.derive import DTYPES, derive
+from specdsl.runtime.frozen_base import check_trained_whole
 from specdsl.runtime.items import Item
-from specdsl.runtime.survey import Survey, check_loaded, survey
+from specdsl.runtime.survey import Survey, SurveyedModule, check_loaded, survey
 from specdsl.spec import Spec, parse
 
 Items = Sequence[str | Item] | str | None
@@ -75,9 +77,14 @@ def attach_survey(
     check_adapter_name(name)
     _refuse_taken_name(model, name)
     check_loaded(model, found.modules)
+    check_trained_whole(model, found.trained_whole, [module.target for module in found.modules])
     layers = derive(found, seed, _dtype(dtype))
-    members = [Member(module, layer) for module, layer in zip(found.modules, layers, strict=True)]
+    members = [_member(model, module, layer) for module, layer in zip(found.modules, layers, strict=True)]
     return Adapter._attached(model, found, name, seed, _dtype(dtype), members, attach_to)
+
+
+def _member(model: nn.Module, module: SurveyedModule, layer: LayerAdapter) -> Member:
+    return Member(module, layer, tuple(model.get_submodule(name) for name in module.target.tied))
 
 
 def _is_index(spec: Spec, name: str) -> bool:

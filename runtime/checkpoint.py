@@ -23,6 +23,7 @@ from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.attach import attach_survey
 from specdsl.runtime.survey import survey
 from specdsl.spec import Spec, parse
+from specdsl.version import VERSION
 
 TENSORS = "adapter.safetensors"
 RECORD = "adapter.json"
@@ -143,13 +144,11 @@ def _trained(adapter: Adapter) -> list[tuple[str, str, Tensor]]:
 
 
 def _record(adapter: Adapter, tensors: dict[str, Tensor]) -> AdapterRecord:
-    import specdsl
-
     spec = adapter.spec
     derives = reads_base_values(spec)
     return AdapterRecord(
         format=1,
-        specdsl=specdsl.__version__,
+        specdsl=VERSION,
         spec=spec.text,
         spec_hash=spec.hash,
         settings={name: str(value) for name, value in spec.settings.items()},
@@ -203,8 +202,8 @@ def _stored_values(adapter: Adapter) -> list[tuple[str, Tensor]]:
         for name, value in member.layer.own_factors():
             if not adapter.spec.ir.factors[name].is_trained:
                 found.append((f"{member.name}/{name}", value))
-        for position in range(len(member.layer.lowered.constants)):
-            found.append((f"{member.name}/constant {position}", getattr(member.layer, f"constant_{position}")))
+        for position, node in enumerate(member.layer.lowered.constants):
+            found.append((f"{member.name}/constant {position}", member.layer.read(node)))
     return found
 
 

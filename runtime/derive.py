@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
 from specdsl.ir import Apply, Factor, Node, SpecIR, topological
+from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Lowered, Values, initial_nodes
 from specdsl.lowering.sites import LayerSite
 from specdsl.runtime.survey import Survey, SurveyedModule
@@ -85,7 +85,7 @@ class _Deriver:
         return self._finite(value.clone(memory_format=torch.contiguous_format), f"`{name}`", module)
 
     def _finite(self, value: Tensor, what: str, module: SurveyedModule) -> Tensor:
-        if value.is_floating_point() and not _is_fake(value) and not bool(torch.isfinite(value).all()):
+        if not is_finite(value):
             raise SpecStartError(
                 f"{what} starts with values that are not finite in `{module.target.name}`",
                 hint="is the weight loaded and finite?",
@@ -207,8 +207,3 @@ def _indexed_sizes(ir: SpecIR, name: str) -> list[Any]:
         and node.arguments[1].name == name
     ]
     return found or [ir.factors[name].shape[0]]
-
-
-def _is_fake(value: Tensor) -> bool:
-    return isinstance(value, FakeTensor) or value.is_meta
-

@@ -121,10 +121,13 @@ class PenaltyLedger:
         copied.__init__(deepcopy(self.adapter, memo))  # type: ignore[misc]
         return copied
 
+    def _start_copy(self) -> None:
+        if not self._is_running and self.adapter.is_attached and self._is_training():
+            self.start()
+
     def passed_forward(self, x: Tensor) -> None:
         """A module's adapter has computed an output for `x`."""
-        if not self._is_running and self._is_training():
-            self.start()
+        self._start_copy()
         kind = x.device.type
         self._half_precision = x.dtype == torch.float16 or (
             torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
@@ -214,6 +217,7 @@ class PenaltyLedger:
 
     def tracked(self, values: dict[str, Tensor]) -> Tensor:
         """The sum of the penalties, which notices when a backward pass goes through it."""
+        self._start_copy()
         total = _summed(values)
         if total.requires_grad:
             ledger = weakref.ref(self)

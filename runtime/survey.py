@@ -18,6 +18,7 @@ from specdsl.interpret import Sizes
 from specdsl.ir import FactorIR, SpecIR
 from specdsl.lowering.layer_adapter import Lowered, lower
 from specdsl.lowering.sites import LayerSite, site_of
+from specdsl.runtime.frozen_base import base_parameters
 from specdsl.runtime.items import Item
 from specdsl.runtime.targets import Selection, Target, select, select_modules
 from specdsl.sizes import Size
@@ -110,7 +111,7 @@ def survey(
     environments = _environments(spec.ir, sites, given)
     _check_conditions(spec, selection, environments)
     modules = _lowered(spec.ir, selection, sites, environments)
-    base = sum(parameter.numel() for parameter in _base_parameters(model))
+    base = sum(parameter.numel() for _, parameter in base_parameters(model))
     return Survey(spec, selection, modules, whole, base, given)
 
 
@@ -288,18 +289,20 @@ def _scope(factor: FactorIR, target: Target, sizes: Sizes) -> str:
     return "shared(" + ", ".join(parts) + ")"
 
 
-def _base_parameters(model: nn.Module) -> list[nn.Parameter]:
-    return [parameter for name, parameter in model.named_parameters() if ".specdsl." not in f".{name}"]
-
-
 def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
-    """Raise unless the weights of the modules hold values (no meta tensors, no empty storage).
+    """Raise unless the weights of the modules hold values (no meta tensors, no empty storage) and run in place.
 
     Raises:
-        SpecTargetError: attaching for training needs loaded weights.
+        SpecTargetError: attaching for training needs loaded weights, and a forward pass of the module's class.
     """
     for module in modules:
         weight = module.site.weight
+        if "forward" in vars(module.target.module):
+            raise SpecTargetError(
+                f"the forward pass of `{module.target.name}` is replaced on the module itself, as accelerate does to move "
+                "weights between devices",
+                hint="load the model on one device",
+            )
         if weight.is_meta:
             raise SpecTargetError(
                 f"`{module.target.name}` is on the meta device: its weights are not loaded",

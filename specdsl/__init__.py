@@ -31,6 +31,7 @@ from specdsl.errors import (
 )
 from specdsl.operators import Option, operator
 from specdsl.spec import Spec, parse
+from specdsl.version import VERSION
 
 if TYPE_CHECKING:
     from specdsl.reference import weight
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from specdsl.runtime.attach import attach
     from specdsl.runtime.checkpoint import load
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _LATER = {
     "attach": "specdsl.runtime.attach",

@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from specdsl.affine import NotAffine, W, adapted_weight
-from specdsl.ir import Apply, Choice, Factor, FactorIR, Initial, Node, Scalar, Site, SpecIR, reads, topological
+from specdsl.ir import (
+    Apply,
+    Choice,
+    Factor,
+    FactorIR,
+    Initial,
+    Node,
+    Scalar,
+    Site,
+    SpecIR,
+    interned,
+    reads,
+    topological,
+    transform,
+)
 from specdsl.operators.registry import find_operator
 from specdsl.sizes import Size
 
@@ -25,7 +39,7 @@ class Facts:
         shared: trained parameters of factors that modules share, each counted once per key.
         derived: names of frozen factors and constants computed from W or b at attach.
         regenerated: names of frozen factors drawn from a seed and not stored.
-        creates_bias: whether b' is assigned, so that a module without bias gets one.
+        creates_bias: whether a module without bias gets one: b' is not zero where b is.
         base_reads: which of W, b, x, y the targets read.
     """
 
@@ -81,7 +95,7 @@ def facts_of(ir: SpecIR) -> Facts:
         shared=_count(factor for factor in ir.factors.values() if factor.is_trained and factor.shared is not None),
         derived=tuple(name for name, factor in ir.factors.items() if _is_derived(ir, factor)),
         regenerated=tuple(name for name, factor in ir.factors.items() if _is_regenerated(ir, factor)),
-        creates_bias=weight is not None and "b" in weight,
+        creates_bias=weight is not None and "b" in weight and not is_zero(_without_bias(weight["b"])),
         base_reads=tuple(name for name in ("W", "b", "x", "y") if name in read),
     )
 
@@ -218,6 +232,30 @@ def _is_lora(ir: SpecIR, weight: Node) -> bool:
         and _narrow(left.shape) is not None
         and ir.factors[left.name].kind != "index"
     )
+
+
+def is_zero(node: Node) -> bool:
+    """Whether an array is zero by its structure."""
+    match node:
+        case Scalar():
+            return node.size.constant == 0
+        case Apply(operator="divide"):
+            return is_zero(node.arguments[0])
+        case Apply(operator="zeros"):
+            return True
+        case Apply() if node.definition.has("multilinear"):
+            return any(map(is_zero, node.arguments))
+        case Apply() if node.operator == "add" or node.definition.has("keeps_zero"):
+            return bool(node.arguments) and all(map(is_zero, node.arguments))
+    return False
+
+
+def _without_bias(node: Node) -> Node:
+    def absent(part: Node) -> Node:
+        is_bias = isinstance(part, Site) and part.name == "b"
+        return interned(Apply(part.shape, "zeros", (), (("shape", part.shape),))) if is_bias else part
+
+    return transform([node], absent)[node]
 
 
 def is_diagonal(node: Node, weight_is_diagonal: bool = False) -> bool:

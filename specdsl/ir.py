@@ -34,6 +34,9 @@ class Node:
     def _hash(self) -> int:
         return hash((type(self), *(getattr(self, name) for name in self.__dataclass_fields__)))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Node:
+        return self  # nothing in it changes, and copies of a model share it
+
     @property
     def children(self) -> tuple[Node, ...]:
         return ()
@@ -239,7 +242,7 @@ class FactorIR:
     name: str
     shape: Shape
     kind: str
-    span: Span
+    span: Span = field(compare=False)
     start: Node | None = None
     start_reason: str = ""
     shape_reason: str = ""
@@ -291,7 +294,7 @@ class PenaltyIR:
 
     text: str
     value: Node
-    span: Span
+    span: Span = field(compare=False)
     once: bool
 
 
@@ -301,7 +304,7 @@ class HyperParameter:
 
     name: str
     value: Size
-    span: Span | None
+    span: Span | None = field(compare=False)
     is_default: bool = False
 
 

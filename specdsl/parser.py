@@ -325,6 +325,8 @@ class _Builder:
         return numbers[0], numbers[1]
 
     def _event(self, span: Span, name: Token, arguments: Any) -> tree.Event:
+        if isinstance(arguments, tree.Stack) or any(isinstance(value, tuple) for value in arguments or ()):
+            raise SpecSyntaxError(f"the event `{name}` takes plain numbers", span, f"as in `at {name}(10): ...`")
         return tree.Event(span, str(name), tuple(arguments or ()))
 
     # expressions

@@ -14,7 +14,7 @@ from functools import cached_property
 from specdsl.affine import NotAffine, X, Y, adapted_weight, total
 from specdsl.affine import W as BASE_WEIGHT
 from specdsl.elaborate.expressions import apply, negated, scalar, scaled
-from specdsl.facts import facts_of, is_diagonal
+from specdsl.facts import facts_of, is_diagonal, is_zero
 from specdsl.interpret import Sizes
 from specdsl.ir import Apply, Choice, Factor, Initial, Layers, Node, Scalar, Site, SpecIR, interned, reads
 from specdsl.ir import rebuilt, topological, transform
@@ -141,13 +141,19 @@ def make_plan(ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int = TOKEN
 
 
 def prepared_weight(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> dict[str, Node]:
-    """`W'` and `b'` with the module's sizes decided; empty where the output is no weight."""
+    """`W'` and `b'` with the module's sizes decided; empty where the output is no weight.
+
+    A module without bias stays without one where b' is zero, as `b .* l` is then.
+    """
     try:
         weight = adapted_weight(ir)
     except NotAffine:
         return {}
     planner = _Planner(ir, sizes, traits, TOKENS)
-    return {name: without_diagonals(planner.prepared(node)) for name, node in weight.items()}
+    prepared = {name: without_diagonals(planner.prepared(node)) for name, node in weight.items()}
+    if "b" in prepared and not traits.has_bias and is_zero(prepared["b"]):
+        del prepared["b"]
+    return prepared
 
 
 def prepared_penalties(

@@ -20,7 +20,9 @@ from specdsl.facts import Facts, facts_of
 from specdsl.ir import SpecIR
 from specdsl.library_specs import library_names, library_path
 from specdsl.parser import parse_tree
+from specdsl.printing.text import spec_line, spec_text
 from specdsl.sizes import Number
+from specdsl.source import Span
 
 if TYPE_CHECKING:
     from specdsl.printing.explanation import Explanation
@@ -38,6 +40,7 @@ class Spec:
         ir: its meaning.
         warnings: things that are legal but probably not meant.
         settings: hyper-parameters set from outside.
+        matrix_products: where `*` joins matrices, for the printer, which writes `@`.
     """
 
     text: str
@@ -47,6 +50,7 @@ class Spec:
     ir: SpecIR
     warnings: tuple[SpecError, ...]
     settings: Mapping[str, Number]
+    matrix_products: tuple[Span, ...] = ()
 
     @property
     def title(self) -> str | None:
@@ -68,7 +72,7 @@ class Spec:
             return self.title
         if self.name != "<spec>":
             return Path(self.name).stem
-        return " | ".join(line.strip() for line in str(self).splitlines() if line.strip())
+        return spec_line(self.tree)
 
     def _header(self, key: str) -> str | None:
         header = self.clauses.headers.get(key)
@@ -86,9 +90,9 @@ class Spec:
 
     @property
     def hash(self) -> str:
-        """A fingerprint of the formatted text and the settings, 16 hexadecimal digits."""
+        """A fingerprint of what the clauses say and of the settings, 16 hexadecimal digits."""
         settings = ";".join(f"{name}={float(value)!r}" for name, value in sorted(self.settings.items()))
-        return hashlib.sha256(f"{self}\n{settings}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{spec_line(self.tree)}\n{settings}".encode()).hexdigest()[:16]
 
     def set(self, **hyperparameters: Number) -> Spec:
         """The spec with other values of its hyper-parameters.
@@ -117,9 +121,7 @@ class Spec:
         return spec_latex(self)
 
     def __str__(self) -> str:
-        from specdsl.printing.text import spec_text
-
-        return spec_text(self.tree)
+        return spec_text(self.tree, self.matrix_products)
 
     def __repr__(self) -> str:
         return f"<Spec {self.label}>"
@@ -129,6 +131,9 @@ class Spec:
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Spec:
+        return self  # nothing in it changes, and copies of a model share it
 
     def _repr_latex_(self) -> str:
         return f"$$\n{self.latex()}\n$$"
@@ -206,4 +211,5 @@ def _checked(text: str, name: str, settings: Mapping[str, Any]) -> Spec:
     check_start(elaborated.ir, spans)
     for warning in elaborated.warnings:
         warnings.warn(str(warning), SpecWarning, stacklevel=4)
-    return Spec(text, name, syntax, elaborated.clauses, elaborated.ir, elaborated.warnings, dict(settings))
+    return Spec(text, name, syntax, elaborated.clauses, elaborated.ir, elaborated.warnings, dict(settings),
+                elaborated.matrix_products)  # fmt: skip

@@ -11,7 +11,7 @@ from specdsl.cli.json_option import json_option
 from specdsl.cli.reporting import print_json, report_error
 from specdsl.cli.set_option import Settings, set_option
 from specdsl.cli.spec_argument import read_spec, shown_name, spec_files
-from specdsl.errors import SpecError, SpecFileError
+from specdsl.errors import SpecError, SpecFileError, SpecSettingError
 
 WRONG = 1
 UNREADABLE = 2
@@ -64,6 +64,8 @@ def _mistake(spec: str | Path, settings: Settings) -> SpecError | None:
 
 
 def _code(error: SpecError | None) -> int:
+    """A spec that cannot be read, and a setting that does not fit, are no answers to what was asked."""
     if error is None:
         return 0
-    return UNREADABLE if isinstance(error, SpecFileError) else WRONG
+    is_answer = not isinstance(error, SpecFileError) and not (isinstance(error, SpecSettingError) and not error.span)
+    return WRONG if is_answer else UNREADABLE

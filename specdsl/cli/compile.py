@@ -58,8 +58,7 @@ def command(
         compiled = compile_spec(
             checked, model, placement, settings.indices, task=task, num_labels=num_labels, weights=weights
         )
-        if folder is not None:
-            write_folder(compiled, folder, seed)
+        written = write_folder(compiled, folder, seed) if folder is not None else []
     if emit:
         from specdsl.cli.emitted import emitted_code
 
@@ -70,3 +69,5 @@ def command(
         from specdsl.cli.compile_table import print_report
 
         print_report(compiled)
+        for line in [*written, *([f"written to {folder}"] if folder else [])]:
+            click.echo(line)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from specdsl.cli.compiled import Compiled
 from specdsl.cli.emitted import emitted_code
-from specdsl.errors import SpecFileError
+from specdsl.errors import SpecFileError, SpecNotBuiltError
 from specdsl.printing.resolved import resolved_text
 
 SPEC = "resolved.spec"
@@ -44,8 +44,11 @@ def has_weights_here(model: str) -> bool:
     return True
 
 
-def write_folder(compiled: Compiled, folder: Path, seed: int) -> None:
+def write_folder(compiled: Compiled, folder: Path, seed: int) -> list[str]:
     """Write everything beside the folder and then put it in its place, so that no half-written one is left.
+
+    Returns:
+        What the user should know, a sentence each.
 
     Raises:
         SpecFileError: the folder cannot be written.
@@ -54,7 +57,7 @@ def write_folder(compiled: Compiled, folder: Path, seed: int) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _fill(compiled, new, seed)
+            notes = _fill(compiled, new, seed)
             os.chmod(new, 0o755)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -63,14 +66,22 @@ def write_folder(compiled: Compiled, folder: Path, seed: int) -> None:
             shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
         raise SpecFileError(f"`{folder}` cannot be written: {error.strerror or error}") from None
+    return notes
 
 
-def _fill(compiled: Compiled, folder: Path, seed: int) -> None:
+def _fill(compiled: Compiled, folder: Path, seed: int) -> list[str]:
+    notes = []
     if compiled.loaded.has_weights:
         from specdsl.runtime.attach import attach_survey
 
         attach_survey(compiled.loaded.model, compiled.survey, seed=seed).save(folder)
+    else:
+        notes.append("no adapter is written: its values need the weights of the model")
     (folder / SPEC).write_text(resolved_text(compiled.spec) + "\n", encoding="utf-8")
     report = json.dumps(compiled.as_dict(), indent=2, ensure_ascii=False)
     (folder / REPORT).write_text(report + "\n", encoding="utf-8")
-    (folder / CODE).write_text(emitted_code(compiled), encoding="utf-8")
+    try:
+        (folder / CODE).write_text(emitted_code(compiled), encoding="utf-8")
+    except SpecNotBuiltError as error:
+        notes.append(f"no {CODE} is written: {error.message}")
+    return notes

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -29,10 +30,12 @@ def print_report(compiled: Compiled) -> None:
     # A file or a pipe has no width: there every row stays on one line.
     console = Console(width=None if sys.stdout.isatty() else _WIDEST, highlight=False)
     report = compiled.report
-    console.print(Text(f"{report.label} on {compiled.loaded.name}: {len(report.modules)} modules"))
-    console.print(_table(report.folded()))
+    click.echo(f"{report.label} on {compiled.loaded.name}: {_modules(len(report.modules))}")
+    with console.capture() as table:
+        console.print(_table(report.folded()))
+    click.echo("\n".join(line.rstrip() for line in table.get().splitlines()))
     for line in _lines(compiled):
-        console.print(Text(line), soft_wrap=True)
+        click.echo(line)
 
 
 def _table(rows: list[FoldedRow]) -> Table:
@@ -51,7 +54,8 @@ def _table(rows: list[FoldedRow]) -> Table:
 
 def _lines(compiled: Compiled) -> Iterator[str]:
     report = compiled.report
-    yield f"cost and saved: operations beyond the frozen layer's own and bytes kept for backward, for {compiled.tokens:,} tokens"
+    yield "cost and saved are per module: operations beyond the frozen layer's own, and bytes kept for the backward"
+    yield f"pass, for {compiled.tokens:,} tokens in float32"
     sections = (
         ("penalties", [f"{text}, over {_modules(count)}" for text, count in report.penalties]),
         ("facts", columns(_facts(compiled), indent=0)),

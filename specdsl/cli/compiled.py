@@ -11,10 +11,9 @@ from specdsl.cli.placement_options import Placement
 from specdsl.spec import Spec
 
 if TYPE_CHECKING:
-    from specdsl.lowering.layer_adapter import Lowered
     from specdsl.runtime.models import LoadedModel
     from specdsl.runtime.report import AdapterReport
-    from specdsl.runtime.survey import Survey
+    from specdsl.runtime.survey import Survey, SurveyedModule
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,12 @@ class Compiled:
         return self.survey.modules[0].lowered.plan.tokens
 
     @cached_property
-    def kinds(self) -> list[Lowered]:
-        """Every distinct plan once, in model order: modules of one size and type share theirs."""
-        return list({id(module.lowered): module.lowered for module in self.survey.modules}.values())
+    def kinds(self) -> list[SurveyedModule]:
+        """The first module of every distinct plan, in model order: modules of one size and type share theirs."""
+        first: dict[int, SurveyedModule] = {}
+        for module in self.survey.modules:
+            first.setdefault(id(module.lowered), module)
+        return list(first.values())
 
     def as_dict(self) -> dict[str, Any]:
         """What `--json` prints."""

@@ -6,9 +6,12 @@ from specdsl.cli.compiled import Compiled
 
 
 def emitted_code(compiled: Compiled) -> str:
-    """The code for every kind of module, one after the other; modules of one plan and size share theirs."""
-    from specdsl.lowering.emit import emit_torch
+    """One class for every kind of layer that the spec adapts in the model.
 
-    sizes = {id(module.lowered): module.sizes for module in compiled.survey.modules}
-    codes = [emit_torch(lowered, compiled.spec, sizes[id(lowered)]) for lowered in compiled.kinds]
-    return "\n\n".join(dict.fromkeys(code.rstrip("\n") for code in codes)) + "\n"
+    Raises:
+        SpecNotBuiltError: an operator or a layer's type has no form in plain PyTorch.
+    """
+    from specdsl.lowering.emit import AdaptedKind, emit_torch_file
+
+    kinds = [AdaptedKind(one.lowered, one.sizes, one.site.traits) for one in compiled.kinds]
+    return emit_torch_file(compiled.spec, kinds).rstrip("\n") + "\n"

@@ -17,7 +17,8 @@ import click
 
 import specdsl
 from specdsl.cli.reporting import discard_output, readable_streams, report_error, warnings_as_lines
-from specdsl.errors import SpecError, did_you_mean
+from specdsl.cli.spec_argument import shown_name
+from specdsl.errors import SpecError, SpecSettingError, did_you_mean
 
 NO = 1
 FAILED = 2
@@ -44,8 +45,8 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = did_you_mean(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
-            raise click.UsageError(f"there is no command `{args[0]}`: {near}", ctx)
+            hint = did_you_mean(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+            raise SpecSettingError(f"there is no command `{shown_name(args[0])}`", hint=hint)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -70,11 +71,10 @@ class Commands(click.Group):
             return code if isinstance(code, int) else 0
         except SpecError as error:
             report_error(error, as_json)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
         except click.ClickException as error:
-            if as_json:
-                report_error(SpecError(error.format_message()), as_json)
-            else:
-                error.show()
+            report_error(_as_spec_error(error), as_json)
         except (click.Abort, KeyboardInterrupt):
             return INTERRUPTED
         except Exception:
@@ -84,7 +84,14 @@ class Commands(click.Group):
         return FAILED
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _as_spec_error(error: click.ClickException) -> SpecError:
+    """A mistake in the options, as all others are shown."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"`{context.command_path} --help` shows how it is used" if context else None
+    return SpecSettingError(error.format_message().rstrip("."), hint=hint)
+
+
+@click.group("specdsl", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(specdsl.__version__, prog_name="specdsl", message="%(prog)s %(version)s")
 def main() -> None:
     """Fine-tuning methods as one line of matrix algebra.

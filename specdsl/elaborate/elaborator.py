@@ -44,8 +44,10 @@ from specdsl.ir import (
     reads,
     rebuilt,
     topological,
+    transform,
 )
 from specdsl.operators.registry import Shape, operator_names
+from specdsl.printing.syntax_text import SyntaxText
 from specdsl.sizes import Number, Size, UnknownSize, format_number
 from specdsl.source import Span
 
@@ -75,6 +77,7 @@ class Elaborated:
     ir: SpecIR
     clauses: Clauses
     warnings: tuple[SpecError, ...]
+    matrix_products: tuple[Span, ...]
 
 
 def elaborate(spec: tree.SpecTree, settings: Mapping[str, Number] | None = None) -> Elaborated:
@@ -131,7 +134,9 @@ class Elaborator:
         self.roots = [*targets.values(), *(penalty.value for penalty in penalties)]
         self._check_settings()
         ir = self._finish(targets, penalties)
-        return Elaborated(ir, self.clauses, tuple(self.warnings))
+        scalings = {id(span) for span in self.expressions.scalings}
+        products = tuple(span for span in self.expressions.matrix_products if id(span) not in scalings)
+        return Elaborated(ir, self.clauses, tuple(self.warnings), products)
 
     def _attempt(self, errors: list[SpecError], step: Any) -> Any:
         try:
@@ -150,6 +155,7 @@ class Elaborator:
             node = self._attempt(errors, lambda: self.expressions.value(syntax, "target"))
             if node is not None:
                 name = _target_of(node)
+                node = _relabelled(node, name)
                 self._attempt(errors, lambda: self._fit_target(name, node, syntax.span))
                 self.clauses.targets[name] = (syntax, syntax.span)
                 found[name] = node
@@ -228,12 +234,14 @@ class Elaborator:
         for syntax in sorted(self.clauses.penalties, key=lambda value: value.span.start):
             penalty = self._attempt(errors, lambda syntax=syntax: self._penalty(syntax))
             if penalty is not None:
-                found.append(penalty)
+                again = sum(penalty.text == other.text.partition(" (again")[0] for other in found)
+                found.append(replace(penalty, text=f"{penalty.text} (again{' ' * (again > 1)}{again if again > 1 else ''})")
+                             if again else penalty)  # fmt: skip
         return found
 
     def _penalty(self, syntax: tree.Expr) -> PenaltyIR:
         node = self.expressions.value(syntax, "penalty")
-        text = " ".join(syntax.span.text.split())
+        text = SyntaxText().expression(syntax)
         shape = self.solver.shape(node.shape)
         if shape:
             raise SpecShapeError(
@@ -701,6 +709,19 @@ def _target_of(node: Node) -> str:
     if read & {"x", "y"}:
         return "y"
     return "b" if "b" in read and "W" not in read else "W"
+
+
+def _relabelled(root: Node, name: str) -> Node:
+    """A bare target's random draws named as those of the equation that it stands for."""
+
+    def change(node: Node) -> Node:
+        label = node.option("label") if isinstance(node, Apply) else None
+        if not (isinstance(node, Apply) and isinstance(label, str) and label.startswith("target.")):
+            return node
+        options = dict(node.options) | {"label": f"{name}'{label.removeprefix('target')}"}
+        return interned(Apply(node.shape, node.operator, node.arguments, tuple(sorted(options.items()))))
+
+    return transform([root], change)[root]
 
 
 def _described(shape: Shape) -> str:

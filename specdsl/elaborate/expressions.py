@@ -62,6 +62,8 @@ class Expressions:
         self.draws = 0
         self.count = 0
         self.unpacked: tree.Expr | None = None
+        self.matrix_products: list[Span] = []  # the right sides of `*` between matrices, which print as `@`
+        self.scalings: list[Span] = []
 
     # ------------------------------------------------------------------------------------------ entry
 
@@ -256,10 +258,9 @@ class Expressions:
         return left // right if sign == "//" else left % right
 
     def _star(self, left: Node, right: Node, left_syntax: tree.Expr, right_syntax: tree.Expr, span: Span) -> Node:
-        if left.ndim == 0:
-            return scaled(left, right)
-        if right.ndim == 0:
-            return scaled(right, left)
+        if left.ndim == 0 or right.ndim == 0:
+            self.scalings.append(right_syntax.span)
+            return scaled(left, right) if left.ndim == 0 else scaled(right, left)
         if left.ndim == 1 and right.ndim == 1:
             raise SpecShapeError(
                 f"`*` between two vectors, `{left_syntax.span.text}` and `{right_syntax.span.text}`, is unclear",
@@ -271,6 +272,7 @@ class Expressions:
                 f"`{name}` is not declared, and a small letter times a matrix could be a number or a row", span,
                 f"write `{name} = alpha/r` or `{name} : 1 ~ 1` for a number, `{name}@...` for a row",
             )  # fmt: skip
+        self.matrix_products.append(right_syntax.span)
         return self._matmul(left, right, left_syntax, right_syntax)
 
     def _is_undeclared(self, node: Node) -> bool:

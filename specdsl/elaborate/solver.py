@@ -80,7 +80,7 @@ class ShapeSolver:
             raise SpecShapeError(
                 f"{why}: {size} is {float(value):g}, but a size is a whole number, at least 1", self._here()
             )
-        if value is None:
+        if size.symbols:
             self._record(Condition("whole", size, size, why, self._here()))
 
     def at_most(self, small: Size, large: Size, why: str) -> None:
@@ -90,7 +90,7 @@ class ShapeSolver:
         difference = self._hyper_value(large - small)
         if difference is not None and difference < 0:
             raise SpecShapeError(f"{why}: {small} is more than {large}", self._here())
-        if difference is None and not _is_evidently_at_most(small, large):
+        if (small - large).symbols and not _is_evidently_at_most(small, large):
             self._record(Condition("at_most", small, large, why, self._here()))
 
     # the rest
@@ -123,6 +123,8 @@ class ShapeSolver:
         if value is not None and abs(value) > 1e-9:
             raise SpecShapeError(f"{why}: {left} is not {right}", self._here(), self._numbers(left, right))
         both_from_module = left.symbols & MODULE_SIZES and right.symbols & MODULE_SIZES
+        if value is not None and not (left - right).symbols:
+            return
         if value is None and not both_from_module:
             raise SpecShapeError(f"{why}: {left} is not {right}", self._here())
         self._record(Condition("equal", left, right, why, self._here()))

@@ -153,7 +153,12 @@ class _Settler:
     # ------------------------------------------------------------------------------------------ zeros
 
     def make_added_terms_zero(self) -> None:
-        for term in self.added:
+        pending = list(reversed(self.added))
+        while pending:
+            term = pending.pop()
+            if isinstance(term, Choice):
+                pending += reversed(term.children)
+                continue
             if self._is_zero(term):
                 continue
             candidates = [name for name in self.open_in(term) if self._is_zero(term, name)]

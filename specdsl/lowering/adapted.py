@@ -6,17 +6,35 @@ the state dict stay. Several adapters add up: each contributes the difference th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from specdsl.errors import SpecSettingError
+from specdsl.errors import SpecMergeError, SpecSettingError
+from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter
-from specdsl.lowering.sites import LayerSite, own_class, site_of
+from specdsl.lowering.sites import LayerSite, LinearSite, own_class, site_of
 
 ATTRIBUTE = "specdsl"
 """The name under which a module holds its adapters."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The weight and bias that hold some adapters, in the module's layout, beside those of the base."""
+
+    names: tuple[str, ...]
+    weight: Tensor
+    bias: Tensor | None
+    base_weight: Tensor
+    base_bias: Tensor | None
+
+    @property
+    def is_finite(self) -> bool:
+        return is_finite(self.weight) and (self.bias is None or is_finite(self.bias))
 
 
 class ModuleAdapters(nn.Module):
@@ -67,36 +85,26 @@ class ModuleAdapters(nn.Module):
 
     # ------------------------------------------------------------------------------------------ merging
 
-    def merge(self, names: tuple[str, ...]) -> None:
-        """Put the base plus the differences of the named adapters into the module's weight and bias."""
-        site = self.site[0]
+    def merged_with(self, names: tuple[str, ...]) -> Merged:
+        """The base plus the differences of the named adapters; without names the very tensors of the base."""
         base = self.base_site
-        weight, bias = self.merged_tensors(names, base)
-        if not self.merged and names:
-            self.kept_weight = site.weight.data
-            self.kept_bias = None if site.bias is None else site.bias.data
-        if not names:
-            self.unmerge()
-            return
-        self.merged = names
-        site.weight.data = weight
-        self._set_bias(bias)
+        kept = (base.weight.data, None if base.bias is None else base.bias.data)
+        return Merged(names, *(self.merged_tensors(names, base) if names else kept), *kept)
+
+    def put(self, merged: Merged) -> None:
+        """Let the module hold these tensors, and keep the base's while they are others."""
+        site = self.site[0]
+        site.weight.data = merged.weight
+        self._set_bias(merged.bias)
+        self.merged = merged.names
+        self.kept_weight, self.kept_bias = (merged.base_weight, merged.base_bias) if merged.names else (None, None)
         self.refresh()
 
-    def unmerge(self) -> None:
-        """Put the kept base tensors back: the very tensors, bit for bit."""
-        if self.merged:
-            site = self.site[0]
-            assert self.kept_weight is not None
-            site.weight.data = self.kept_weight
-            if self.had_bias:
-                assert site.bias is not None and self.kept_bias is not None
-                site.bias.data = self.kept_bias
-            else:
-                self._set_bias(None)
-            self.kept_weight = self.kept_bias = None
-            self.merged = ()
-        self.refresh()
+    def keep_merged(self) -> None:
+        """Take the merged tensors for the base's."""
+        self.kept_weight = self.kept_bias = None
+        self.merged = ()
+        self.had_bias = self.site[0].bias is not None
 
     def _set_bias(self, bias: Tensor | None) -> None:
         site = self.site[0]
@@ -123,7 +131,7 @@ class ModuleAdapters(nn.Module):
                     start = torch.zeros_like(changed["b"]) if base.bias is None else base.bias
                     offset = changed["b"] if offset is None else offset + (changed["b"] - start)
         weight = base.weight.data if total is None else base.layout(total).to(base.weight.dtype).contiguous()
-        bias = base.bias if offset is None else offset.to(base.weight.dtype)
+        bias = base.bias if offset is None else offset.to((base.weight if base.bias is None else base.bias).dtype)
         return weight, None if bias is None else bias.data
 
 
@@ -148,7 +156,7 @@ class AdaptedLayer:
         if len(state.running) == 1 and not state.merged:
             return site.to_output(state.running[0].output(site, x, base), x)
         own = base()
-        total = site.from_output(super().forward(x))  # type: ignore[misc]
+        total = site.from_output(super().forward(x) if state.merged else own)  # type: ignore[misc]
         for adapter in state.running:
             total = total + (adapter.output(site, x, lambda: own) - site.from_output(own))
         return site.to_output(total, x)
@@ -192,20 +200,34 @@ def attach_to(module: nn.Module, name: str, adapter: LayerAdapter) -> None:
     adapter.train(module.training)
 
 
+def merge_together(states: Sequence[ModuleAdapters], names: tuple[str, ...], place: str) -> None:
+    """Put the base plus the named adapters into modules that hold one weight; all is computed before any is changed.
+
+    Raises:
+        SpecMergeError: a value is not finite. The modules are as they were.
+    """
+    merged = [state.merged_with(names) for state in states]
+    if names and not all(one.is_finite for one in merged):
+        raise SpecMergeError(f"the merged weight of `{place}` has values that are not finite")
+    for state, one in zip(states, merged, strict=True):
+        state.put(one)
+
+
 def detach_from(module: nn.Module, name: str) -> None:
     """Take the adapter away; the module gets its own class back with the last one."""
     state = adapters_of(module)
     if state is None or name not in state.adapters:
         return
-    if name in state.merged:
-        state.merge(tuple(other for other in state.merged if other != name))
     state.remove(name)
     if not state.adapters:
         module.__class__ = own_class(module)
         del module._modules[ATTRIBUTE]
 
 
+_EMPTY = ModuleAdapters(LinearSite(nn.Module()))
+
+
 def check_adapter_name(name: str) -> None:
     """Raise SpecSettingError unless `name` can be an adapter's name."""
-    if not name.isidentifier() or hasattr(nn.Module, name) or hasattr(ModuleAdapters, name):
+    if not name.isidentifier() or hasattr(_EMPTY, name):
         raise SpecSettingError(f"`{name}` cannot be an adapter's name", hint="use letters, digits and `_`")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from specdsl.affine import W as BASE_WEIGHT
+from specdsl.affine import Y
 from specdsl.interpret import TAKES_NUMBERS, Sizes, chosen
 from specdsl.ir import Apply, Choice, Factor, Initial, Node, Part, Scalar, Site
-from specdsl.lowering.emit_code import WIDTH, Code, Names
+from specdsl.lowering.emit_code import Code, Names
 from specdsl.lowering.emit_layers import LayerCode, filled, through_code
 from specdsl.lowering.emit_operators import Call, emission_of
 from specdsl.lowering.emit_sizes import SizeWriter
@@ -17,6 +18,9 @@ from specdsl.plan import Project, Through
 
 LONGEST = 58
 """The longest expression that is not taken apart: with a name and an indentation it fits in a line."""
+
+RESERVED = ("self", "base", "x", "torch", "nn", "F", "math", "Tensor")
+"""Names that mean something in every function."""
 
 _PARTS = {"svd": "USV", "qr": "QR", "lu": "PLU", "ldu": "PLDU", "eigh": "EV"}
 _WORDS = {
@@ -35,13 +39,15 @@ class Context:
         layer: the type of the adapted layer.
         sizes: its numbers.
         named: names that the spec gives to values.
-        functions: names of functions that no local variable may have.
+        has_bias: whether the layer has one.
+        taken: names of functions and sizes, which no other variable may have.
     """
 
     layer: LayerCode
     sizes: Sizes
     named: Mapping[Node, str]
-    functions: frozenset[str] = field(default_factory=frozenset)
+    has_bias: bool
+    taken: frozenset[str]
 
 
 class Body:
@@ -53,7 +59,6 @@ class Body:
         leaf: code of stored values; None for what is computed here.
         base: code of the adapted layer.
         taken: names in use already.
-        x: whether the function has the layer's input x.
     """
 
     def __init__(
@@ -65,33 +70,49 @@ class Body:
         self.leaf = leaf
         self.base = base
         self.like = f"{base}.weight"
-        self.names = Names({"self", "x", "base", "torch", "nn", "F", "math", "Tensor", *context.functions, *taken})
+        self.names = Names({*RESERVED, *context.taken, *taken})
         self.lines: list[str] = []
         self.codes: dict[Node, Code] = {}
-        self.image: Code | None = None
-        self._tokens: dict[Node, bool] = {}
-        self._fresh: set[Node] = set()
+        self.uses: Counter[Node] = Counter()
+        self._image: Code | None = None
+        self._in_tokens: dict[Node, bool] = {}
 
-    # -------------------------------------------------------------------------------------------- entry
+    def announce(self, roots: Sequence[Node]) -> None:
+        """Say what will be written, so that a value with several uses gets a name."""
+        for node in self._order(roots):
+            self.uses.update(self._inputs(node))
+        self.uses.update(roots)
 
-    def write(self, roots: Sequence[Node]) -> list[Code]:
-        """The code of `roots`, after the lines it needs."""
-        order = self._order(roots)
-        uses = Counter(child for node in order for child in self._inputs(node))
-        uses.update(roots)
-        for node in order:
-            self._write_node(node, order)
-            if uses[node] > 1 or node in self.context.named:
+    def write(self, root: Node) -> Code:
+        """The code of `root`, after the lines it needs."""
+        if root not in self.uses:
+            self.announce([root])
+        for node in self._order([root]):
+            self._write_node(node)
+            if self.uses[node] > 1 or node in self.context.named:
                 self.hoist(node)
-        return [self.codes[root] for root in roots]
+        return self.codes[root]
+
+    def output(self, root: Node) -> Code:
+        """The code of the layer's output in the layer's own form."""
+        if not self.context.layer.images:
+            return self.write(root)
+        if isinstance(root, Through):
+            self.announce([root])
+            for part in self._inputs(root):
+                self.write(part)
+            return self._code(root)
+        code = self.write(root)
+        image = self._image or self.assigned("image", Code(f"{self.base}(x)"))
+        return Code(f"as_image({code}, {image})")
+
+    # -------------------------------------------------------------------------------------------- names
 
     def hoist(self, node: Node, name: str | None = None) -> Code:
-        """A name for the value of `node`."""
-        code = self.codes.get(node)
-        if code is None or code.is_name or isinstance(node, Scalar):
-            return code or Code("")
-        wanted = self.context.named.get(node) or name or self._word(node)
-        self.codes[node] = self.assigned(wanted, code)
+        """A name for the value of `node`, if it has none."""
+        code = self.codes[node]
+        if not (code.is_name or isinstance(node, Scalar) or _has_parts(node)):
+            self.codes[node] = self.assigned(self.context.named.get(node) or name or _word(node), code)
         return self.codes[node]
 
     def assigned(self, wanted: str, code: Code) -> Code:
@@ -100,15 +121,10 @@ class Body:
         self.lines.append(f"{name} = {code}")
         return Code(name)
 
-    def _word(self, node: Node) -> str:
-        match node:
-            case Project():
-                return "hidden"
-            case Through():
-                return "output"
-            case Apply():
-                return _WORDS.get(node.operator, "value")
-        return "value"
+    def _hoistable(self, node: Node) -> int:
+        """How many characters a name for a value could save."""
+        code = self.codes[node]
+        return 0 if code.is_name or isinstance(node, Scalar) else len(code.text)
 
     # -------------------------------------------------------------------------------------------- order
 
@@ -127,7 +143,7 @@ class Body:
         return order
 
     def _inputs(self, node: Node) -> tuple[Node, ...]:
-        if node in self.codes or self.leaf(node) is not None:
+        if self.leaf(node) is not None:
             return ()
         if isinstance(node, Choice):
             return (chosen(node, self.context.sizes),)
@@ -137,41 +153,35 @@ class Body:
 
     # -------------------------------------------------------------------------------------------- nodes
 
-    def _write_node(self, node: Node, order: list[Node]) -> None:
-        if isinstance(node, Apply) and len(node.definition.outputs) > 1 and self.leaf(node) is None:
-            self._unpack(node, [part for part in order if isinstance(part, Part) and part.of == node])
-            return
+    def _write_node(self, node: Node) -> None:
         if node in self.codes:
             return
         inputs = self._inputs(node)
-        self._tokens[node] = isinstance(node, Project | Through) or any(self._tokens.get(child, False) for child in inputs)
-        code = self._code(node, inputs)
+        self._in_tokens[node] = _brings_tokens(node) or any(self._in_tokens.get(child, False) for child in inputs)
+        if _has_parts(node) and isinstance(node, Apply):
+            self._unpack(node)
+            return
+        code = self._code(node)
         while len(code.text) > LONGEST:
-            longest = max(inputs, key=lambda child: self._hoistable(child), default=None)
+            longest = max(inputs, key=self._hoistable, default=None)
             if longest is None or not self._hoistable(longest):
                 break
             self.hoist(longest)
-            code = self._code(node, inputs)
-        self.codes[node] = code
+            code = self._code(node)
+        self.codes[node] = self._settled(node, code)
 
-    def _hoistable(self, node: Node) -> int:
-        """How many characters a name for a value would save."""
-        code = self.codes[node]
-        return 0 if code.is_name or isinstance(node, Scalar) else len(code.text)
-
-    def _unpack(self, node: Apply, parts: list[Part]) -> None:
-        arguments = self._arguments(node)
+    def _unpack(self, node: Apply) -> None:
+        value = self._applied(node)
         default = _PARTS.get(node.operator, "")
         names = ["_"] * len(node.definition.outputs)
-        for part in parts:
+        for part in [part for part in self.uses if isinstance(part, Part) and part.of == node]:
             wanted = self.context.named.get(part) or default[part.index : part.index + 1] or "part"
             names[part.index] = self.names.fresh(wanted)
             self.codes[part] = Code(names[part.index])
-        value = emission_of(node)(self._call(node, arguments))
         self.lines.append(f"{', '.join(names)} = {value}")
         self.codes[node] = value
 
-    def _code(self, node: Node, inputs: tuple[Node, ...]) -> Code:
+    def _code(self, node: Node) -> Code:
         stored = self.leaf(node)
         if stored is not None:
             return stored
@@ -183,35 +193,26 @@ class Body:
             case Project():
                 return self._project(node)
             case Through():
-                return self._through(node)
+                weight = None if node.weight == BASE_WEIGHT else self.hoist(node.weight, "weight")
+                bias = None if node.bias is None else self.hoist(node.bias, "bias")
+                return through_code(self.context.layer, weight, bias, self.base)
             case Apply():
-                return emission_of(node)(self._call(node, self._arguments(node)))
+                return self._applied(node)
             case Initial() | Choice():
-                return self.codes[inputs[0]]
+                return self.codes[self._inputs(node)[0]]
         raise AssertionError(node)
 
-    def _arguments(self, node: Apply) -> list[Code]:
-        arguments = []
+    def _applied(self, node: Apply) -> Code:
+        arguments, negated = [], []
         for child in node.arguments:
             code = self.codes[child]
-            if isinstance(child, Scalar):
-                code = self._scalar(node, code)
+            if isinstance(child, Scalar) and node.operator not in TAKES_NUMBERS:
+                code = Code(f"{self.like}.new_tensor({code})")  # functions want tensors
+            is_negative = isinstance(child, Apply) and child.operator == "negative" and code.text.startswith("-")
             arguments.append(code)
-        return arguments
-
-    def _scalar(self, node: Apply, number: Code) -> Code:
-        """Numbers stay Python's for arithmetic; functions want tensors."""
-        if node.operator in TAKES_NUMBERS:
-            return number
-        return Code(f"{self.like}.new_tensor({number})")
-
-    def _call(self, node: Apply, arguments: list[Code]) -> Call:
-        inner = []
-        for child, code in zip(node.arguments, arguments, strict=True):
-            is_minus = isinstance(child, Apply) and child.operator == "negative" and not code.is_name
-            inner.append(self.codes.get(child.children[0]) if is_minus else None)
-        tokens = tuple(self._tokens.get(child, False) for child in node.arguments)
-        return Call(node, tuple(arguments), tuple(inner), tokens, self.writer, self.like)
+            negated.append(self.codes[child.children[0]] if is_negative else None)
+        in_tokens = tuple(self._in_tokens.get(child, False) for child in node.arguments)
+        return emission_of(node)(Call(node, tuple(arguments), tuple(negated), in_tokens, self.writer, self.like))
 
     # -------------------------------------------------------------------------------------------- layer
 
@@ -220,45 +221,53 @@ class Body:
         match node.name:
             case "x":
                 assert layer.tokens is not None
-                self._tokens[node] = True
                 return filled(layer.tokens, self.base)
             case "y":
-                self._tokens[node] = True
-                y = self.assigned("y", Code(f"{self.base}(x)"))
-                return self._rows(y)
+                return Code(f"{self.base}(x)")
             case "b":
-                return Code(f"{self.base}.bias")
+                has_bias = self.context.has_bias
+                return Code(f"{self.base}.bias" if has_bias else f"{self.like}.new_zeros({self.writer.shape(node.shape)})")
             case "w":
                 return Code(f"{self.base}.weight")
             case _:
-                return self.assigned("W", filled(layer.matrix, self.base))
-
-    def _rows(self, image: Code) -> Code:
-        if not self.context.layer.images:
-            return image
-        image = image if image.is_name else self.assigned("image", image)
-        self.image = self.image or image
-        return Code(f"as_rows({image})")
+                return filled(layer.matrix, self.base)
 
     def _project(self, node: Project) -> Code:
         layer = self.context.layer
         if node.matrix == BASE_WEIGHT:
-            return self._rows(filled(layer.project_base, self.base))
-        return self._rows(filled(layer.project, self.base, M=self.codes[node.matrix]))
+            return filled(layer.project_base, self.base)
+        return filled(layer.project, self.base, M=self.codes[node.matrix])
 
-    def _through(self, node: Through) -> Code:
-        weight = None if node.weight == BASE_WEIGHT else self.hoist(node.weight, "weight")
-        bias = None if node.bias is None else self.hoist(node.bias, "bias")
-        return through_code(self.context.layer, weight, bias, self.base)
-
-    def output(self, root: Node) -> Code:
-        """The code of a layer's output in its own form."""
-        (code,) = self.write([root])
-        if not self.context.layer.images or isinstance(root, Through):
-            return code
-        image = self.image or self.assigned("image", Code(f"{self.base}(x)"))
-        return Code(f"as_image({code}, {image})")
+    def _settled(self, node: Node, code: Code) -> Code:
+        """What needs a variable at once: the base's output and weight; an image is read as rows."""
+        if isinstance(node, Site) and node.name in ("W", "y") and not code.is_name:
+            code = self.assigned(node.name, code)
+        if self.context.layer.images and (isinstance(node, Project | Through) or node == Y):
+            image = code if code.is_name else self.assigned("image", code)
+            self._image = self._image or image
+            code = Code(f"as_rows({image})")
+        return code
 
 
-def fits(line: str, indent: int) -> bool:
-    return len(line) + indent <= WIDTH
+def _has_parts(node: Node) -> bool:
+    return isinstance(node, Apply) and len(node.definition.outputs) > 1
+
+
+def _brings_tokens(node: Node) -> bool:
+    return isinstance(node, Project | Through) or (isinstance(node, Site) and node.name in ("x", "y"))
+
+
+def _word(node: Node) -> str:
+    """What a value is called that the spec does not name."""
+    match node:
+        case Project():
+            return "hidden"
+        case Through():
+            return "output"
+        case Factor():
+            return node.name
+        case Site():
+            return "rows"
+        case Apply():
+            return _WORDS.get(node.operator, "value")
+    return "value"

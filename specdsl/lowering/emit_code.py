@@ -47,6 +47,21 @@ class Code:
                 return LOOSE if isinstance(node, _LOOSE) else ATOM
 
     @property
+    def alone(self) -> str:
+        """The text without brackets around all of it, for the right-hand side of a statement."""
+        inner = Code(self.text[1:-1])
+        is_bracketed = self.text.startswith("(") and self.level == ATOM and self.text.endswith(")")
+        return inner.text if is_bracketed and inner.is_whole else self.text
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the text is an expression on its own, and no tuple."""
+        try:
+            return not isinstance(ast.parse(self.text, mode="eval").body, ast.Tuple)
+        except SyntaxError:
+            return False
+
+    @property
     def is_name(self) -> bool:
         """Whether it is a name or an attribute, so that writing it twice costs nothing."""
         return re.fullmatch(r"[A-Za-z_][\w.]*", self.text) is not None
@@ -100,14 +115,14 @@ class Names:
         return found
 
 
-def comment(text: str, indent: str, mark: str = "# ") -> list[str]:
-    """`text` as the lines of a comment; what is too long goes on in the next line, further to the right."""
+def comment(text: str, indent: str, mark: str = "# ", hang: str = "    ") -> list[str]:
+    """`text` as the lines of a comment; what is too long goes on in the next line, `hang` further to the right."""
     lines = []
     for line in text.split("\n"):
         shown = "".join(character if character.isprintable() else " " for character in line).rstrip()
         first = indent + mark + shown[: len(shown) - len(shown.lstrip())]
         wrapped = textwrap.wrap(
-            shown.strip(), WIDTH, initial_indent=first, subsequent_indent=first + "    ", break_on_hyphens=False
+            shown.strip(), WIDTH, initial_indent=first, subsequent_indent=first + hang, break_on_hyphens=False
         )
         lines += wrapped or [(indent + mark).rstrip()]
     return lines

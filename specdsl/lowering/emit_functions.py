@@ -236,15 +236,19 @@ def layer_norm(base: nn.LayerNorm, x: Tensor, *affine: Tensor | None) -> Tensor:
 
 def rms_norm(base: nn.Module, x: Tensor, *affine: Tensor | None) -> Tensor:
     """`base` with another weight and bias, without them if none are given."""
-    given = (getattr(base, "variance_epsilon", None), getattr(base, "eps", None))
-    found = [eps for eps in given if eps is not None]
-    eps = found[0] if found else torch.finfo(torch.float32).eps
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    given = (getattr(base, "variance_epsilon", None), getattr(base, "eps", None))
+    eps = next((one for one in given if one is not None), torch.finfo(wide.dtype).eps)
     mean = wide.square().mean(-1, keepdim=True)
     scaled = (wide * torch.rsqrt(mean + eps)).to(x.dtype)
     weight, bias = (*affine, None, None)[:2]
     scaled = scaled if weight is None else weight * scaled
     return scaled if bias is None else scaled + bias
+
+
+def embed(base: nn.Embedding, x: Tensor, M: Tensor, padding: int | None) -> Tensor:
+    """Rows of M, scaled where `base` scales its own."""
+    return F.embedding(x, M, padding) * getattr(base, "embed_scale", 1.0)
 
 
 def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:

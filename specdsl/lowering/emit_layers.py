@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from specdsl.errors import SpecNotBuiltError
@@ -45,9 +45,19 @@ class LayerCode:
     has_merged_bias: bool = True
 
     @property
+    def has_optional_bias(self) -> bool:
+        """Whether `through` may end without the bias."""
+        return not self.images and "{bias}" in self.through
+
+    @property
     def matrix(self) -> str:
         """W, `n x m`."""
         return f"torch.diag({self.weight})" if self.is_diagonal else self.weight
+
+    def ordered(self, names: Iterable[str]) -> list[str]:
+        """Names of sizes, those of the layer first."""
+        given = list(dict.fromkeys(names))
+        return [*(name for name in self.sizes if name in given), *(name for name in given if name not in self.sizes)]
 
 
 _ROWS = {"n": "base.weight.shape[0]", "m": "base.weight.shape[1]"}
@@ -86,9 +96,9 @@ _LAYERS = {
         weight="{base}.weight",
         layout="{M}",
         tokens=None,
-        project="F.embedding(x, {M})",
-        project_base="F.embedding(x, {base}.weight)",
-        through="F.embedding(x, {M}, {base}.padding_idx)",
+        project="embed({base}, x, {M}, None)",
+        project_base="embed({base}, x, {base}.weight, None)",
+        through="embed({base}, x, {M}, {base}.padding_idx)",
         has_merged_bias=False,
     ),
     "Conv2d": LayerCode(
@@ -163,4 +173,4 @@ def through_code(layer: LayerCode, weight: Code | None, bias: Code | None, base:
     if "{bias}" not in layer.through and bias is not None:
         return Code(f"{code} + {bias:product}")
     text = code.text.replace(".T.T", "")
-    return Code(text if layer.images else text.replace(", None)", ")"))
+    return Code(text.replace(", None)", ")") if layer.has_optional_bias else text)

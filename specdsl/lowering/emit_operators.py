@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specdsl.errors import SpecNotBuiltError
-from specdsl.ir import Apply, Node
+from specdsl.ir import Apply, Node, Scalar
 from specdsl.lowering.emit_code import Code, power, slice_text
 from specdsl.lowering.emit_sizes import SizeWriter
 from specdsl.operators.axis_patterns import Rearrangement, einsum_axes, einsum_letters
@@ -147,7 +147,18 @@ def _stacked(call: Call) -> Code:
 
 
 def _fill(call: Call) -> Code:
+    number = call.node.arguments[0]
+    if isinstance(number, Scalar):
+        return full(call.like, call.sizes, call.node.shape, number)
     return Code(f"{call.arguments[0]:atom}.expand({call.shape})")
+
+
+def full(like: str, sizes: SizeWriter, shape: tuple[Size, ...], number: Scalar) -> Code:
+    """An array with a number at every entry."""
+    value = sizes.number(number.size)
+    if not shape:
+        return Code(f"{like}.new_tensor({value})")
+    return Code(f"{like}.new_full(({sizes.shape(shape)}{',' * (len(shape) == 1)}), {value})")
 
 
 # ---------------------------------------------------------------------------------- norms and extremes

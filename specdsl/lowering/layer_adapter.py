@@ -99,17 +99,20 @@ class LayerAdapter(nn.Module):
         for name, value in values.factors.items():
             self._hold(name, value)
         self.constant_names: dict[Node, str] = {}
-        for position, (node, constant) in enumerate(zip(lowered.constants, values.constants, strict=True)):
-            self.constant_names[node] = f"constant_{position}"
-            self.register_buffer(f"constant_{position}", constant, persistent=False)
-        for position, (node, initial) in enumerate(values.initials.items()):
-            self.constant_names[node] = f"initial_{position}"
-            self.register_buffer(f"initial_{position}", initial, persistent=False)
+        stored = dict(zip(lowered.constants, values.constants, strict=True)) | values.initials
+        for position, (node, constant) in enumerate(stored.items()):
+            self.constant_names[node] = self._free(f"constant_{position}")
+            self.register_buffer(self.constant_names[node], constant, persistent=False)
+
+    def _free(self, attribute: str) -> str:
+        """The attribute, with a `_` for every time it is taken."""
+        while hasattr(self, attribute):
+            attribute += "_"
+        return attribute
 
     def _hold(self, name: str, value: Tensor) -> None:
         factor = self.lowered.ir.factors[name]
-        attribute = name if not hasattr(self, name) else f"{name}_"
-        self.attributes[name] = attribute
+        attribute = self.attributes[name] = self._free(name)
         if not factor.is_trained:
             self.register_buffer(attribute, value, persistent=False)
             return

@@ -342,13 +342,14 @@ def _scales_by_weight(norm: nn.Module, width: int) -> bool:
     """Whether the norm is `x / rms(x) * w`: many of that name scale by `1 + w`, or by something else as well."""
     stand_in = copy(norm)
     stand_in.__class__ = own_class(norm)
+    forward: Any = own_class(norm).forward
     # Values are compared, so this runs on the CPU and outside of a mode that gives fake ones.
     with unset_fake_temporarily(), torch.no_grad():
         weight = torch.linspace(0.5, 2.0, width, device="cpu")
         x = torch.linspace(-1.0, 2.0, width, device="cpu")
         stand_in.__dict__["_parameters"] = {"weight": nn.Parameter(weight)}
         try:
-            found = own_class(norm).forward(stand_in, x.unsqueeze(0))
+            found = forward(stand_in, x.unsqueeze(0))
         except Exception:  # a forward of its own that wants other inputs, or other parameters
             return False
         wanted = RootMeanSquareSite(stand_in).through(x.unsqueeze(0), weight, None)

@@ -105,14 +105,17 @@ def _is_good(line: str, place: int) -> bool:
 
 
 def _spaces(line: str) -> list[tuple[int, int]]:
-    """The spaces between words, outside strings, each with the number of brackets around it."""
+    """The spaces between words, outside strings, each with the number of brackets around it; up to one past `WIDTH`."""
     spaces: list[tuple[int, int]] = []
-    depth, in_string = 0, False
+    depth, in_string, has_begun = 0, False, False
     for place, character in enumerate(line):
+        has_begun = has_begun or character != " "
         if character == '"':
             in_string = not in_string
         elif not in_string:
             depth += (character in "([") - (character in ")]")
-            if character == " " and line[:place].strip():
+            if character == " " and has_begun:
                 spaces.append((place, depth))
+        if place > WIDTH and spaces:
+            break
     return spaces

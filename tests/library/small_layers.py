@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from transformers.pytorch_utils import Conv1D
 
 import specdsl
 from specdsl.runtime.adapter import Adapter
+from specdsl.spec import Spec
 
 Array = np.ndarray[Any, Any]
 
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "tall": lambda: nn.Linear(7, 5),
     "wide without bias": lambda: nn.Linear(5, 7, bias=False),
-    "Conv1D": lambda: Conv1D(5, 7),
+    "Conv1D": lambda: Conv1D(5, 7),  # type: ignore[no-untyped-call]
     "Embedding": lambda: nn.Embedding(9, 5),
     "Conv2d": lambda: nn.Conv2d(3, 5, (2, 3), stride=(1, 2), padding=1),
     "Conv2d without bias": lambda: nn.Conv2d(1, 7, 3, bias=False),
@@ -27,7 +29,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def small(name: str) -> nn.Module:
+def small(name: str) -> nn.Sequential:
     """A model of one layer, in float64, every parameter drawn anew from its own seed."""
     model = nn.Sequential(LAYERS[name]()).double()
     draw = torch.Generator().manual_seed(1)
@@ -37,18 +39,13 @@ def small(name: str) -> nn.Module:
     return model
 
 
-def an_input(model: nn.Module, seed: int = 2) -> Tensor:
+def an_input(model: nn.Sequential, seed: int = 2) -> Tensor:
     """An input of the model's only layer: a batch of two."""
-    layer: Any = model[0]  # type: ignore[index]
+    layer: Any = model[0]
     draw = torch.Generator().manual_seed(seed)
     if isinstance(layer, nn.Embedding):
         return torch.randint(layer.num_embeddings, (2, 4), generator=draw)
-    shape = {
-        nn.Conv2d: lambda: (2, layer.in_channels, 5, 6),
-        nn.LayerNorm: lambda: (2, 4, *layer.normalized_shape),
-        nn.Linear: lambda: (2, 4, layer.in_features),
-        Conv1D: lambda: (2, 4, layer.nx),
-    }[getattr(type(layer), "specdsl_base_class", type(layer))]()
+    shape = (2, layer.in_channels, 5, 6) if isinstance(layer, nn.Conv2d) else (2, 4, len(weight_of(layer)))
     return torch.randn(shape, generator=draw, dtype=torch.float64)
 
 
@@ -68,16 +65,18 @@ def bias_of(layer: nn.Module) -> Array:
     return np.zeros(weight_of(layer).shape[1]) if bias is None else bias.detach().numpy().copy()
 
 
-def input_rows(layer: nn.Module, x: Tensor) -> Array:
+def input_rows(layer: Any, x: Tensor) -> Array:
     """The input as tokens x n."""
     if isinstance(layer, nn.Embedding):
-        return np.eye(layer.num_embeddings)[x.numpy().ravel()]
+        rows: Array = np.eye(layer.num_embeddings)[x.numpy().ravel()]
+        return rows
     if isinstance(layer, nn.Conv2d):
-        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        return patches.transpose(1, 2).flatten(0, 1).numpy()
+        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
+        x = patches.transpose(1, 2)
     if isinstance(layer, nn.LayerNorm):
         x = F.layer_norm(x, layer.normalized_shape, eps=layer.eps)
-    return x.flatten(0, -2).numpy()
+    rows = x.flatten(0, -2).numpy()
+    return rows
 
 
 def output_rows(layer: nn.Module, y: Tensor) -> Array:
@@ -87,9 +86,15 @@ def output_rows(layer: nn.Module, y: Tensor) -> Array:
     return y.detach().flatten(0, -2).numpy()
 
 
-def attached(model: nn.Module, spec: str, **settings: Any) -> Adapter:
-    """`spec` on every layer of a small model, wherever its own `on` would put it, with factors in float64."""
-    return specdsl.attach(model, spec, on=r"re:\d+", dtype=torch.float64, **settings)
+@cache
+def checked(spec: str, **settings: Any) -> Spec:
+    """A spec of the library, or a text, parsed once for all tests."""
+    return specdsl.parse(spec, **settings)
+
+
+def attached(model: nn.Module, spec: str, *, seed: int = 0, **settings: Any) -> Adapter:
+    """`spec` on every layer of a small model, whatever its own `on` says, with factors in float64."""
+    return specdsl.attach(model, checked(spec, **settings), on=r"re:\d+", dtype=torch.float64, seed=seed)
 
 
 def randomise(adapter: Adapter, seed: int = 3) -> dict[str, Array]:

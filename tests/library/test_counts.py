@@ -7,10 +7,10 @@ from functools import cache
 import pytest
 from transformers import PreTrainedModel
 
-import specdsl
 from specdsl.library_specs import library_names
 from specdsl.runtime.architectures import build
 from specdsl.runtime.survey import survey
+from tests.library.small_layers import checked
 
 LORA = {2: 331_776, 4: 663_552, 8: 1_327_104, 16: 2_654_208}
 TRILORA = {2: 331_920, 4: 663_840, 8: 1_327_680, 16: 2_655_360}
@@ -57,7 +57,7 @@ def architecture(name: str) -> PreTrainedModel:
 
 def trained(method: str, model: str, rank: int | None = None) -> int:
     settings = {} if rank is None else {"r": rank}
-    return survey(architecture(model), specdsl.parse(method, **settings)).trainable_parameters
+    return survey(architecture(model), checked(method, **settings)).trainable_parameters
 
 
 @pytest.mark.parametrize("model", MODELS)

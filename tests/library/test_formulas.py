@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 from torch import nn
 
@@ -19,6 +20,7 @@ from tests.library.small_layers import (
     an_input,
     attached,
     bias_of,
+    checked,
     input_rows,
     output_rows,
     randomise,
@@ -119,21 +121,24 @@ def hydra(W: Array, b: Array, A: Array, B: Array, C: Array, D: Array) -> tuple[A
 
 
 def parallel_adapter(x: Array, W: Array, b: Array, A: Array, B: Array) -> Array:
-    return x @ W + b + np.maximum(x @ A, 0) @ B
+    y: Array = x @ W + b + np.maximum(x @ A, 0) @ B
+    return y
 
 
 def houlsby(x: Array, W: Array, b: Array, A: Array, a: Array, B: Array, c: Array) -> Array:
-    y = x @ W + b
+    y: Array = x @ W + b
     h = y @ A + a
-    return y + h / (1 + np.exp(-h)) @ B + c
+    y = y + h / (1 + np.exp(-h)) @ B + c
+    return y
 
 
 def pfeiffer(x: Array, W: Array, b: Array, A: Array, a: Array, B: Array, c: Array) -> Array:
-    y = x @ W + b
-    return y + np.maximum(y @ A + a, 0) @ B + c
+    y: Array = x @ W + b
+    y = y + np.maximum(y @ A + a, 0) @ B + c
+    return y
 
 
-WEIGHTS: dict[str, tuple[Callable[..., tuple[Array, Array]], dict[str, float]]] = {
+WEIGHTS: dict[str, tuple[Callable[..., tuple[Array, Array]], dict[str, Any]]] = {
     "lora": (lora, {"r": R, "alpha": ALPHA}),
     "rslora": (rslora, {"r": R, "alpha": ALPHA}),
     "flora": (flora, {"r": R, "alpha": ALPHA}),
@@ -154,7 +159,7 @@ WEIGHTS: dict[str, tuple[Callable[..., tuple[Array, Array]], dict[str, float]]] 
     "dora": (dora, {"r": R, "alpha": ALPHA}),
     "hydra": (hydra, {"r": R, "alpha": ALPHA}),
 }
-OUTPUTS: dict[str, tuple[Callable[..., Array], dict[str, float]]] = {
+OUTPUTS: dict[str, tuple[Callable[..., Array], dict[str, Any]]] = {
     "mpc_n": (parallel_adapter, {"r": R}),
     "parallel_adapter": (parallel_adapter, {"r": R}),
     "houlsby": (houlsby, {"r": R}),
@@ -185,7 +190,7 @@ def test_weight_is_the_formula(method: str, has_bias: bool) -> None:
     model = small("tall" if has_bias else "wide without bias")
     W, b = weight_of(model[0]), bias_of(model[0])
     factors = randomise(attached(model, method, **settings))
-    new_W, new_b = specdsl.weight(method, W, b if has_bias else None, factors, **settings)
+    new_W, new_b = specdsl.weight(checked(method, **settings), W, b if has_bias else None, factors)
     expected_W, expected_b = formula(W, b, **factors)
     assert_allclose(new_W, expected_W, rtol=0, atol=1e-10)
     assert_allclose(0 if new_b is None else new_b, expected_b, rtol=0, atol=1e-10)
@@ -194,7 +199,7 @@ def test_weight_is_the_formula(method: str, has_bias: bool) -> None:
 @pytest.mark.parametrize("method", OUTPUTS)
 def test_an_adapter_with_a_nonlinearity_is_no_weight(method: str) -> None:
     with pytest.raises(SpecMergeError, match="is not linear in the input"):
-        specdsl.weight(method, np.eye(3), r=2)
+        specdsl.weight(checked(method), np.eye(3))
 
 
 @pytest.mark.parametrize(("method", "layer"), CASES)
@@ -233,6 +238,23 @@ def test_a_full_matrix_does_not_merge_into_a_norm(method: str) -> None:
     adapter = attached(small("LayerNorm"), method, **WEIGHTS[method][1])
     with pytest.raises(SpecMergeError, match="is not diagonal"):
         adapter.merge()
+
+
+def test_vera_cuts_its_shared_matrices_to_each_layer() -> None:
+    model = nn.Sequential(nn.Linear(7, 5), nn.Linear(5, 6)).double()
+    adapter = attached(model, "vera", r=R)
+    randomise(adapter)
+    values = {f"{place}.{name}": value.detach().numpy() for place, name, value in adapter.factors()}
+    A, B = values["0.A"], values["0.B"]
+    assert (A.shape, B.shape) == ((7, R), (R, 6))
+    x = np.random.default_rng(0).normal(size=(4, 7))
+    expected = x
+    for place, layer in enumerate(model):
+        W, b = weight_of(layer), bias_of(layer)
+        n, m = W.shape
+        new_W, new_b = vera(W, b, A[:n], values[f"{place}.d"], B[:, :m], values[f"{place}.e"])
+        expected = expected @ new_W + new_b
+    assert_allclose(model(torch.from_numpy(x)).detach().numpy(), expected, rtol=0, atol=1e-10)
 
 
 # ---------------------------------------------------------------------------------------------- penalties
@@ -277,4 +299,4 @@ def test_a_penalty_is_its_formula(method: str) -> None:
 
 
 def test_the_other_methods_have_no_penalty() -> None:
-    assert {name for name in library_names() if specdsl.parse(name).ir.penalties} == set(PENALTIES)
+    assert {name for name in library_names() if checked(name).ir.penalties} == set(PENALTIES)

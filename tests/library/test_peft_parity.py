@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 import specdsl
 from specdsl.runtime.adapter import Adapter
+from tests.library.small_layers import checked
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore:Unsupported layer type.*LayerNorm:UserWarning")  # by PEFT, of its own
@@ -32,8 +33,9 @@ class Tiny(nn.Module):
         self.head = nn.Linear(m, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.layer(x)
-        return self.head(y.movedim(1, -1) if isinstance(self.layer, nn.Conv2d) or y.dim() == 4 else y).tanh()
+        y = self.layer(x)
+        scores: Tensor = self.head(y.movedim(1, -1) if x.dim() == 4 else y)
+        return scores.tanh()
 
 
 def linear(bias: bool = True) -> tuple[nn.Module, Tensor]:
@@ -45,8 +47,8 @@ def unbiased() -> tuple[nn.Module, Tensor]:
 
 
 def conv1d() -> tuple[nn.Module, Tensor]:
-    layer = Conv1D(5, 7)
-    nn.init.normal_(layer.weight)
+    layer: nn.Module = Conv1D(5, 7)  # type: ignore[no-untyped-call]
+    nn.init.normal_(layer.get_parameter("weight"))
     return Tiny(layer, 5), torch.randn(2, 4, 7)
 
 
@@ -193,7 +195,7 @@ def pair(request: pytest.FixtureRequest) -> Pair:
             for parameter in theirs.parameters():
                 if parameter.requires_grad:
                     parameter.normal_()
-    adapter = specdsl.attach(ours, case.spec, on="re:layer", **case.settings)
+    adapter = specdsl.attach(ours, checked(case.spec, **case.settings), on="re:layer")
     factors = case.factors(theirs.base_model.model.layer)
     own = {name: value for _, name, value in adapter.factors()}
     assert own.keys() == factors.keys()
@@ -236,7 +238,7 @@ def test_factor_gradients_agree(pair: Pair) -> None:
 
 
 def test_merged_weights_agree(pair: Pair) -> None:
-    ours = pair.adapter.merge_and_unload().layer
+    ours: Any = pair.adapter.merge_and_unload().layer
     theirs = pair.theirs.merge_and_unload().layer
     assert_same(ours.weight, theirs.weight)
     if getattr(theirs, "bias", None) is not None:
@@ -267,4 +269,4 @@ def test_the_penalty_of_adalora_agrees() -> None:
         for place, name, value in adapter.factors():
             value.copy_(adalora_factors(getattr(theirs.base_model.model, place))[name])
     task_loss = theirs.base_model.model(x).loss
-    assert_same(adapter.penalty(), theirs(x).loss - task_loss)
+    assert_same(adapter.penalty(), theirs.base_model(x).loss - task_loss)

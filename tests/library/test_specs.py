@@ -16,7 +16,7 @@ from specdsl import tree
 from specdsl.errors import SpecMergeError
 from specdsl.library_specs import library_groups
 from specdsl.runtime.adapter import Adapter
-from tests.library.small_layers import attached, randomise
+from tests.library.small_layers import attached, checked, randomise
 
 FILES = {path.stem: path for _, paths in library_groups() for path in paths}
 NO_PAPER = {"full"}
@@ -39,7 +39,7 @@ def inputs() -> Tensor:
 
 def settings(method: str) -> dict[str, Any]:
     """A rank that fits small layers, for the methods that have one."""
-    return {"r": 3} if re.search(r"\br\b", str(specdsl.parse(method).facts.trained)) else {}
+    return {"r": 3} if re.search(r"\br\b", str(checked(method).facts.trained)) else {}
 
 
 def trained(adapter: Adapter) -> dict[str, Tensor]:
@@ -49,7 +49,7 @@ def trained(adapter: Adapter) -> dict[str, Tensor]:
 
 def clauses(method: str) -> int:
     """The number of clauses, headers apart."""
-    return sum(not isinstance(clause, tree.Header) for clause in specdsl.parse(method).tree.clauses)
+    return sum(not isinstance(clause, tree.Header) for clause in checked(method).tree.clauses)
 
 
 def test_specs_are_short() -> None:
@@ -79,13 +79,13 @@ def test_a_method_has_a_title_and_its_paper(method: str) -> None:
 
 
 def test_titles_differ() -> None:
-    titles = [specdsl.parse(method).title for method in FILES]
+    titles = [checked(method).title for method in FILES]
     assert len(set(titles)) == len(titles)
 
 
 @pytest.mark.parametrize("method", FILES)
 def test_no_spec_gives_a_warning(method: str) -> None:
-    assert specdsl.parse(method).warnings == ()
+    assert checked(method).warnings == ()
 
 
 @pytest.mark.parametrize("method", FILES)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -22,15 +24,8 @@ import specdsl
 from specdsl.runtime.adapter import Adapter
 
 
-class Values:
-    """`W`, `b`, `x`, `y` of a module, its factors by name, and their starts as `A0`."""
-
-    def __init__(self, values: Mapping[str, Tensor]) -> None:
-        self.__dict__.update(values)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
-
+Values = Any
+"""`v.W`, `v.b`, `v.x`, `v.y` of a module, its factors by name, and their starts as `v.A0`."""
 
 Formula = Callable[[Values], Tensor]
 
@@ -176,7 +171,8 @@ LAYERS: dict[str, Layer] = {
     "conv": _conv(),
     "conv_of_one_pixel": _conv(kernel_size=1, bias=False),
     "strided_conv": _conv(stride=(2, 1), padding=(1, 2), kernel_size=(3, 2)),
-    "dilated_conv": _conv(dilation=(2, 1), padding="same", kernel_size=(3, 4)),
+    "dilated_conv": _conv(dilation=(2, 1), padding="same", kernel_size=(3, 3)),
+    "lopsided_conv": _conv(padding="same", kernel_size=(2, 4)),
     "circular_conv": _conv(padding=(2, 1), padding_mode="circular"),
     "reflecting_conv": _conv(padding=1, padding_mode="reflect", stride=2),
     "valid_conv": _conv(padding="valid", kernel_size=(1, 4)),
@@ -214,9 +210,14 @@ def as_tokens(module: nn.Module, y: Tensor) -> Tensor:
     return y.flatten(-2).mT if isinstance(module, nn.Conv2d) else y
 
 
+@cache
+def parsed(spec: str) -> specdsl.Spec:
+    return specdsl.parse(spec)
+
+
 def attach_moved(module: nn.Module, spec: str, **options: Any) -> tuple[Adapter, dict[str, Tensor]]:
     """Attach the spec to the one module and move its factors; the second value holds their starts."""
-    adapter = specdsl.attach(nn.Sequential(module), spec, on="re:0", **{"dtype": "float64", **options})
+    adapter = specdsl.attach(nn.Sequential(module), parsed(spec), on="re:0", **{"dtype": "float64", **options})
     starts = {name: value.detach().clone() for _, name, value in adapter.factors()}
     move(adapter)
     return adapter, starts
@@ -243,4 +244,4 @@ def values_of(
     for name, factor in factors.items():
         factor.requires_grad_(adapter.spec.ir.factors[name].is_trained)
     initial = {f"{name}0": value.double() for name, value in starts.items()}
-    return Values({"W": W, "b": b, "x": tokens, "y": tokens @ W + b, **factors, **initial}), factors
+    return SimpleNamespace(W=W, b=b, x=tokens, y=tokens @ W + b, **factors, **initial), factors
