@@ -136,5 +136,3 @@ def _slice_item(item: Any, sizes: Sizes) -> Any:
         return sizes.integer(item)
     start, stop, step = (sizes.integer(size) for size in item)
     return slice(start, stop, step)
-
-

@@ -208,9 +208,7 @@ class _Builder:
                 deepest = max(deepest, self.depth[id(child)] + (0 if same_chain else 1))
         self.depth[id(branch)] = deepest
         if deepest > 2 * limits.NESTING:
-            raise SpecLimitError(
-                f"the expression is nested more than {limits.NESTING} deep", self._span(branch)
-            )
+            raise SpecLimitError(f"the expression is nested more than {limits.NESTING} deep", self._span(branch))
 
     def _span(self, branch: Tree[Token]) -> Span:
         meta = branch.meta
@@ -415,4 +413,3 @@ class _Builder:
 
     def _each(self, span: Span, name: Token, count: Any) -> tree.Each:
         return tree.Each(span, str(name), count)
-

@@ -16,8 +16,22 @@ from specdsl.affine import W as BASE_WEIGHT
 from specdsl.elaborate.expressions import apply, negated, scalar, scaled
 from specdsl.facts import facts_of, is_diagonal, is_zero
 from specdsl.interpret import Sizes
-from specdsl.ir import Apply, Choice, Factor, Initial, Layers, Node, Scalar, Site, SpecIR, interned, reads
-from specdsl.ir import rebuilt, topological, transform
+from specdsl.ir import (
+    Apply,
+    Choice,
+    Factor,
+    Initial,
+    Layers,
+    Node,
+    Scalar,
+    Site,
+    SpecIR,
+    interned,
+    reads,
+    rebuilt,
+    topological,
+    transform,
+)
 from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size
 
@@ -107,8 +121,8 @@ class Plan:
         share = self.flops / self.floor if self.floor else 0.0
         lines = [
             f"y' = {self.order}",
-            f"{self.flops:,} FLOPs beyond the frozen layer's {self.floor:,} (+{share:.1%}) and "
-            f"{self.saved:,} bytes saved for backward, for {self.tokens:,} tokens",
+            (f"{self.flops:,} FLOPs beyond the frozen layer's {self.floor:,} (+{share:.1%}) and "
+            f"{self.saved:,} bytes saved for backward, for {self.tokens:,} tokens"),
         ]
         if self.constants:
             lines.append("computed once: " + ", ".join(plan_text(node) for node in self.constants))
@@ -156,9 +170,7 @@ def prepared_weight(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> dict[str, 
     return prepared
 
 
-def prepared_penalties(
-    ir: SpecIR, sizes: Sizes, traits: LayerTraits
-) -> tuple[dict[str, Node], tuple[Node, ...]]:
+def prepared_penalties(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> tuple[dict[str, Node], tuple[Node, ...]]:
     """The penalties in one module by their text, and what of them is computed once.
 
     Beside a penalty with `layers(...)` stand the expressions inside, as `TEXT [0]`, whose values are gathered from all
@@ -167,7 +179,9 @@ def prepared_penalties(
     planner = _Planner(ir, sizes, traits, TOKENS, lists_are_constant=False)
     found = {penalty.text: planner.prepared(penalty.value) for penalty in ir.penalties}
     lists = {
-        f"{text} [{position}]": part.of for text, node in found.items() for position, part in enumerate(layer_lists(node))
+        f"{text} [{position}]": part.of
+        for text, node in found.items()
+        for position, part in enumerate(layer_lists(node))
     }
     return found | lists, planner.constants([*found.values(), *lists.values()])
 
@@ -616,4 +630,3 @@ def _with_base_output(node: Node, has_bias: bool) -> Node:
         return node
     rest = [term for term in terms if term not in (product, bias)]
     return _sum([Y, *rest], node.shape)
-

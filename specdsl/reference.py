@@ -67,7 +67,9 @@ def weight(
         if not condition.holds(sizes.values):
             raise SpecShapeError(f"a {n} x {m} weight does not meet the size condition {condition}", condition.span)
     given = _given(checked, factors or {}, sizes)
-    starting = Starting(ir, NUMPY, sizes, {"W": matrix, "b": bias}, partial(_draw, seed, module), _frozen(checked, given))
+    starting = Starting(
+        ir, NUMPY, sizes, {"W": matrix, "b": bias}, partial(_draw, seed, module), _frozen(checked, given)
+    )
 
     def leaf(node: Node) -> Any:
         if isinstance(node, Site):
@@ -89,9 +91,7 @@ def _given(spec: Spec, factors: Mapping[str, Any], sizes: Sizes) -> dict[str, An
     found: dict[str, Any] = {}
     for name, value in factors.items():
         if name not in spec.ir.factors:
-            raise SpecSettingError(
-                f"the spec has no factor `{name}`", hint=did_you_mean(name, list(spec.ir.factors))
-            )
+            raise SpecSettingError(f"the spec has no factor `{name}`", hint=did_you_mean(name, list(spec.ir.factors)))
         factor = spec.ir.factors[name]
         array = np.asarray(value)
         array = array.astype(np.int64 if factor.kind == "index" else np.float64)

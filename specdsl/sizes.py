@@ -140,9 +140,7 @@ class Size:
     def __mul__(self, other: Size | int) -> Size:
         if len(self.terms) * len(Size.of(other).terms) > 20 * limits.TERMS:
             raise SpecLimitError(f"a size or number has more than {limits.TERMS} terms")
-        return Size._collect(
-            (_join(left, right), a * b) for left, a in self.terms for right, b in Size.of(other).terms
-        )
+        return Size._collect((_join(left, right), a * b) for left, a in self.terms for right, b in Size.of(other).terms)
 
     def __truediv__(self, other: Size | int | Fraction) -> Size:
         divisor = Size.of(other)
@@ -299,10 +297,15 @@ class Size:
 def format_number(value: Number) -> str:
     """A number as a user would write it."""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return _short(f"{value:.6g}")
     if Fraction(value).denominator == 1:
         return str(int(value))
-    return f"{float(value):.6g}"
+    return _short(f"{float(value):.6g}")
+
+
+def _short(text: str) -> str:
+    """`1e-05` as `1e-5`."""
+    return text.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
 def _join(left: Monomial, right: Monomial) -> Monomial:
@@ -332,8 +335,12 @@ def _number_power(base: Number, exponent: Fraction) -> Number:
 
 
 def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
-    top = [_power_text(atom, exponent) for atom, exponent in monomial if exponent > 0]
-    bottom = [_power_text(atom, -exponent) for atom, exponent in monomial if exponent < 0]
+    top, bottom = [], []
+    for atom, exponent in monomial:
+        if isinstance(atom, Opaque) and atom.function == "/":
+            (bottom if exponent > 0 else top).append(_power_text(_bracketed_atom(atom), abs(exponent)))
+        else:
+            (top if exponent > 0 else bottom).append(_power_text(atom, abs(exponent)))
     if _is_decimal(coefficient) and (coefficient.numerator != 1 or coefficient.denominator > 64 or not top):
         top.insert(0, format_number(coefficient))
     else:
@@ -344,6 +351,11 @@ def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
     return "*".join(top) + "".join(f"/{part}" for part in bottom)
 
 
+def _bracketed_atom(atom: Opaque) -> Symbol:
+    """The divisor of `1/(r + 1)`, to be printed as one part."""
+    return Symbol(atom.arguments[0].bracketed())
+
+
 def _is_decimal(value: Fraction) -> bool:
     """Whether a coefficient reads better as `0.01` than as a fraction."""
     if value.denominator == 1:
@@ -352,7 +364,7 @@ def _is_decimal(value: Fraction) -> bool:
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
-    return rest == 1 and value.denominator > 4 or value.denominator > 1000
+    return (rest == 1 and value.denominator > 4) or value.denominator > 1000
 
 
 def _power_text(atom: Atom, exponent: Fraction) -> str:

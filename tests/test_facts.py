@@ -64,7 +64,8 @@ NOT_A_WEIGHT = {
 def test_what_is_no_weight_names_the_part(text: str, why: str) -> None:
     facts = specdsl.parse(text).facts
     assert not facts.mergeable
-    assert facts.why_not is not None and why in facts.why_not
+    assert facts.why_not is not None
+    assert why in facts.why_not
 
 
 COUNTS = {

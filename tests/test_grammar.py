@@ -62,7 +62,7 @@ CLAUSES = {
     "W' = A if n > m else B": tree.Equation,
     "W' = sum(A[i]@B[i] for i < k)": tree.Equation,
     "W' = [A[i] for i < k]": tree.Equation,
-    "W' = einsum(\"a b, b c -> a c\", A, B)": tree.Equation,
+    'W\' = einsum("a b, b c -> a c", A, B)': tree.Equation,
     "W' = W[::2, -r:]^-1 .^ 2 // 3 % 4": tree.Equation,
 }
 
@@ -87,7 +87,9 @@ def test_the_input_x_and_the_size_sign_x_do_not_meet() -> None:
     (clause,) = parse_tree("x' = x .* k").clauses
     assert isinstance(clause, tree.Equation)
     (factor,) = parse_tree("k : n x 2*r").clauses
-    assert isinstance(factor, tree.FactorLine) and factor.shape is not None and len(factor.shape) == 2
+    assert isinstance(factor, tree.FactorLine)
+    assert factor.shape is not None
+    assert len(factor.shape) == 2
 
 
 def test_spans_point_at_what_was_written() -> None:

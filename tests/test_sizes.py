@@ -58,7 +58,9 @@ def test_a_size_over_the_model_reads_every_module() -> None:
         (n.power(Fraction(1, 2)), "sqrt(n)"),
         (Size.opaque("//", n, Size.of(2)), "n // 2"),
         (Size.of(0), "0"),
-        (Size.of(Fraction(1, 100000)), "1e-05"),
+        (Size.of(Fraction(1, 100000)), "1e-5"),
+        (Size.symbol("alpha") / (r + Size.of(Fraction(1, 100000))), "alpha/(r + 1e-5)"),
+        (n / (r + 1) / m, "n/m/(r + 1)"),
     ],
 )
 def test_sizes_are_written_as_a_user_writes_them(size: Size, text: str) -> None:

@@ -120,9 +120,7 @@ def _linear(name: str) -> Callable[..., Dual]:
 
     def apply(self: DualArrays, array: Any, *arguments: Any, **options: Any) -> Dual:
         array = dual(array)
-        return Dual(
-            function(array.value, *arguments, **options), function(array.tangent, *arguments, **options)
-        )
+        return Dual(function(array.value, *arguments, **options), function(array.tangent, *arguments, **options))
 
     return apply
 

@@ -151,39 +151,38 @@ class TorchArrays:
 
     def inverse(self, array: Any) -> Any:
         # `inv` would wait for the device to learn whether a matrix is singular; NaN says it without waiting.
-        inverse, failed = torch.linalg.inv_ex(array)
-        return inverse.masked_fill((failed != 0).unsqueeze(-1).unsqueeze(-1), torch.nan)
+        inverse, failed = torch.linalg.inv_ex(_wide(array))
+        return inverse.masked_fill((failed != 0).unsqueeze(-1).unsqueeze(-1), torch.nan).to(array.dtype)
 
     def pinv(self, array: Any) -> Any:
-        return torch.linalg.pinv(array)
+        return torch.linalg.pinv(_wide(array)).to(array.dtype)
 
     def svd(self, array: Any) -> tuple[Any, Any, Any]:
-        U, S, V = torch.linalg.svd(array, full_matrices=False)
+        U, S, V = torch.linalg.svd(_wide(array), full_matrices=False)
         signs = self._column_signs(U.detach())
-        return U * signs, S, V * signs.transpose(-1, -2)
+        return _narrow(array, U * signs, S, V * signs.transpose(-1, -2))
 
     def _column_signs(self, U: Any) -> Any:
         largest = U.gather(-2, largest_columns(U, torch.abs).unsqueeze(-2))
         return _one_or_minus_one(largest)
 
     def qr(self, array: Any) -> tuple[Any, Any]:
-        Q, R = torch.linalg.qr(array)
+        Q, R = torch.linalg.qr(_wide(array))
         signs = _one_or_minus_one(R.detach().diagonal(dim1=-2, dim2=-1))
-        return Q * signs.unsqueeze(-2), R * signs.unsqueeze(-1)
+        return _narrow(array, Q * signs.unsqueeze(-2), R * signs.unsqueeze(-1))
 
     def lu(self, array: Any) -> tuple[Any, Any, Any]:
-        P, L, U = torch.linalg.lu(array)
-        return P, L, U
+        return _narrow(array, *torch.linalg.lu(_wide(array)))
 
     def eigh(self, array: Any) -> tuple[Any, Any]:
-        values, vectors = torch.linalg.eigh(array)
-        return values, vectors * self._column_signs(vectors.detach())
+        values, vectors = torch.linalg.eigh(_wide(array))
+        return _narrow(array, values, vectors * self._column_signs(vectors.detach()))
 
     def fft2(self, array: Any) -> Any:
-        return torch.fft.fft2(array)
+        return torch.fft.fft2(_wide(array))
 
     def ifft2(self, array: Any) -> Any:
-        return torch.fft.ifft2(array)
+        return torch.fft.ifft2(_wide(array))
 
     def real(self, array: Any) -> Any:
         return array.real if array.is_complex() else array
@@ -196,6 +195,15 @@ class TorchArrays:
 
     def is_complex(self, array: Any) -> bool:
         return bool(array.is_complex())
+
+
+def _wide(array: torch.Tensor) -> torch.Tensor:
+    """Decompositions do not exist in half precision; they are computed in float32."""
+    return array.float() if array.dtype in (torch.float16, torch.bfloat16) else array
+
+
+def _narrow(like: torch.Tensor, *parts: torch.Tensor) -> Any:
+    return tuple(part.to(like.dtype) for part in parts)
 
 
 def _one_or_minus_one(array: torch.Tensor) -> torch.Tensor:

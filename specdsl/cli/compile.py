@@ -36,9 +36,10 @@ def command(
     layers: str | None, train: tuple[str, ...], task: str | None, num_labels: int | None, seed: int,
     folder: Path | None, emit: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Show which modules of a model a spec adapts, with shapes, factors, parameters, plans and penalties.
+    """Show what a spec does to a model, without training it.
 
-    Needs no weights: a well-known name compiles against its architecture alone, without a network. An item of
+    That is which modules it adapts, with shapes, factors, trained parameters, plans and penalties, and which it
+    does not. It needs no weights: a well-known name compiles against its architecture alone, without a network. An item of
     --on, --except and --train is a role (attention.query, mlp, norm, ...) or re:PATTERN for whole module names.
 
     \b
@@ -64,7 +65,7 @@ def command(
 
         click.echo(emitted_code(compiled), nl=False)
     elif as_json:
-        print_json(compiled.as_dict())
+        print_json({**compiled.as_dict(), "notes": [*compiled.notes, *written]})
     else:
         from specdsl.cli.compile_table import print_report
 

@@ -13,7 +13,10 @@ from specdsl.cli.spec_argument import read_spec
 @click.option("--model", help="Also show what the spec is in this model; as for `compile`.")
 @set_option
 def command(spec: str, model: str | None, set_texts: tuple[str, ...]) -> None:
-    """Print every inferred shape, start, size condition and fact of a spec, and why it is so.
+    """Print all that a spec leaves unsaid, and why it is so.
+
+    That is every inferred shape, start, kind, size condition and fact, and the resolved spec. With --model also
+    what the spec does to a model.
 
     \b
     specdsl explain "W + A@B"

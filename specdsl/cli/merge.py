@@ -18,9 +18,9 @@ from specdsl.cli.progress import working
 @click.option("--task", help="The task of the model's head, for an adapter that `train` did not save.")
 @click.option("--num-labels", type=click.IntRange(min=1), help="Outputs of that head.")
 def command(folder: Path, model: str | None, output: Path, task: str | None, num_labels: int | None) -> None:
-    """Merge a saved adapter into its base model and write a plain Hugging Face folder.
+    """Merge a saved adapter into its base model.
 
-    The folder holds weights, configuration and tokenizer, and needs nothing of specdsl. It is loaded again
+    The output is a plain Hugging Face folder. It holds weights, configuration and tokenizer, and needs nothing of specdsl. It is loaded again
     before it is put in its place: what would not come back as it was merged is refused.
 
     \b

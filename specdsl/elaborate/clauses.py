@@ -120,9 +120,7 @@ class Clauses:
                     self._define(Definition(part.name, right[0], part.span, None, position, names))
             return
         if len(left) != len(right):
-            raise SpecSyntaxError(
-                f"{len(left)} names on the left and {len(right)} values on the right", clause.span
-            )
+            raise SpecSyntaxError(f"{len(left)} names on the left and {len(right)} values on the right", clause.span)
         for part, value in zip(left, right, strict=True):
             self._equate(part, value, clause.span)
 
@@ -160,9 +158,7 @@ class Clauses:
                     f"`{left.span.text}` cannot be assigned", left.span, "a name, W', b', x' or y' stands before `=`"
                 )
 
-    def _define_function(
-        self, left: tree.Call, name: str, arguments: tuple[tree.Expr, ...], value: tree.Expr
-    ) -> None:
+    def _define_function(self, left: tree.Call, name: str, arguments: tuple[tree.Expr, ...], value: tree.Expr) -> None:
         parameters = [argument.name for argument in arguments if isinstance(argument, tree.Name)]
         if len(parameters) != len(arguments) or not arguments:
             raise SpecSyntaxError(

@@ -235,8 +235,8 @@ class Elaborator:
             penalty = self._attempt(errors, lambda syntax=syntax: self._penalty(syntax))
             if penalty is not None:
                 again = sum(penalty.text == other.text.partition(" (again")[0] for other in found)
-                found.append(replace(penalty, text=f"{penalty.text} (again{' ' * (again > 1)}{again if again > 1 else ''})")
-                             if again else penalty)  # fmt: skip
+                suffix = "" if not again else " (again)" if again == 1 else f" (again {again})"
+                found.append(replace(penalty, text=f"{penalty.text}{suffix}"))
         return found
 
     def _penalty(self, syntax: tree.Expr) -> PenaltyIR:
@@ -364,9 +364,7 @@ class Elaborator:
 
     def _reads_convolution(self) -> bool:
         names = {"kh", "kw"}
-        return any(
-            isinstance(part, tree.Name) and part.name in names for part in _all_syntax(self.spec)
-        )
+        return any(isinstance(part, tree.Name) and part.name in names for part in _all_syntax(self.spec))
 
     def _unknown(self, name: str, span: Span) -> SpecNameError:
         if name == "role":
@@ -416,9 +414,7 @@ class Elaborator:
     def _evaluate(self, definition: Definition) -> Node:
         if definition.position is not None:
             label = definition.together[0]
-            return self.expressions.unpack(
-                definition.value, definition.position, len(definition.together), label
-            )
+            return self.expressions.unpack(definition.value, definition.position, len(definition.together), label)
         return self.expressions.value(definition.value, definition.name)
 
     def _enter(self, name: str, span: Span) -> None:
@@ -574,7 +570,7 @@ class Elaborator:
             for size in shape:
                 self.solver.whole(size, f"the shape of `{draft.name}`")
         if self.solver.pending:
-            left, right, why, span = self.solver.pending[0]
+            _, _, why, span = self.solver.pending[0]
             raise SpecShapeError(f"{why}: the sizes cannot be found", span, "declare the shapes of the factors")
 
     def _finish(self, targets: dict[str, Node], penalties: list[PenaltyIR]) -> SpecIR:
@@ -591,9 +587,7 @@ class Elaborator:
             if name in self.clauses.definitions and name not in self.hyper
         }
         resolved = [
-            replace(
-                condition, left=self.solver.resolved(condition.left), right=self.solver.resolved(condition.right)
-            )
+            replace(condition, left=self.solver.resolved(condition.left), right=self.solver.resolved(condition.right))
             for condition in self.solver.conditions
         ]
         conditions = tuple({str(condition): condition for condition in reversed(resolved)}.values())[::-1]
@@ -736,9 +730,11 @@ def _described(shape: Shape) -> str:
 
 def _axes_hint(draft: Draft, shape: Shape) -> str | None:
     if draft.line is not None and draft.line.shape is None:
-        return f"a {'capital' if draft.name[0].isupper() else 'small'} letter is a " + (
-            "matrix" if draft.name[0].isupper() else "vector"
-        ) + f"; declare `{draft.name} : {shape_text(shape)}` or rename it"
+        return (
+            f"a {'capital' if draft.name[0].isupper() else 'small'} letter is a "
+            + ("matrix" if draft.name[0].isupper() else "vector")
+            + f"; declare `{draft.name} : {shape_text(shape)}` or rename it"
+        )
     return None
 
 

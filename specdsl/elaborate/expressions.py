@@ -586,9 +586,7 @@ class Expressions:
             raise SpecShapeError(f"`{syntax.span.text}` is one value, not {count}", syntax.span)
         operator = node.of.definition
         if len(operator.outputs) != count:
-            raise SpecShapeError(
-                f"`{operator.name}` gives {len(operator.outputs)} values, not {count}", syntax.span
-            )
+            raise SpecShapeError(f"`{operator.name}` gives {len(operator.outputs)} values, not {count}", syntax.span)
         self.solver.span = syntax.span
         shapes = operator_shape(
             self.solver, operator, [one.shape for one in node.of.arguments], dict(node.of.options), operator.name

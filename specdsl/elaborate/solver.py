@@ -161,9 +161,7 @@ _WHOLE_FUNCTIONS = {"min", "max", "floor", "ceil", "//", "near_root", "layers.ma
 
 
 def _is_triangular(size: Size) -> bool:
-    return any(
-        (Size.symbol(name) * (Size.symbol(name) - 1) / 2 - size).terms == () for name in size.symbols
-    )
+    return any((Size.symbol(name) * (Size.symbol(name) - 1) / 2 - size).terms == () for name in size.symbols)
 
 
 def _is_evidently_at_most(small: Size, large: Size) -> bool:

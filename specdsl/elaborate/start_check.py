@@ -81,11 +81,13 @@ def _check_target(ir: SpecIR, trials: list[_Trial], name: str, span: Span) -> No
             worst, where = difference, trial
     if ir.starts_elsewhere:
         if worst <= TOLERANCE and len(ir.targets) == 1:
-            raise SpecStartError(f"`starts: elsewhere` is said, but {name}' starts at {name}", span, "delete the header")
+            raise SpecStartError(
+                f"`starts: elsewhere` is said, but {name}' starts at {name}", span, "delete the header"
+            )
     elif worst > TOLERANCE:
         raise SpecStartError(
             f"{name}' does not start at {name}: the largest difference is {worst:.3g} ({where.shown})", span,
-            f"start an added factor at zero (`~ zeros`), subtract `init(...)`, or say `starts: elsewhere`",
+            "start an added factor at zero (`~ zeros`), subtract `init(...)`, or say `starts: elsewhere`",
         )  # fmt: skip
 
 
@@ -147,7 +149,7 @@ def _small_values(ir: SpecIR, actual: Mapping[str, Number]) -> Iterator[dict[str
     chosen = list(itertools.islice(itertools.product(_SMALL, repeat=min(len(names), 3)), 27)) if names else []
     for values in chosen:
         given = dict(zip(names, values, strict=False))
-        given |= {name: values[-1] for name in names[3:]}
+        given |= dict.fromkeys(names[3:], values[-1])
         yield ir.hyper_values(given)
     yield dict(actual)
 
@@ -155,7 +157,9 @@ def _small_values(ir: SpecIR, actual: Mapping[str, Number]) -> Iterator[dict[str
 def _module_sizes(ir: SpecIR, hyper: Mapping[str, Number]) -> list[dict[str, Number]]:
     largest = max([float(value) for value in hyper.values() if float(value).is_integer()] + [0.0])
     bound = int(min(max(40, 3 * largest), max(_LARGEST, 1.5 * largest)))
-    convolution = {"c", "kh", "kw"} & {name for node in topological(ir.roots()) for s in node.shape for name in s.symbols}
+    convolution = {"c", "kh", "kw"} & {
+        name for node in topological(ir.roots()) for s in node.shape for name in s.symbols
+    }
     wide = tall = None
     squares: list[dict[str, Number]] = []
     for total in range(10, 2 * bound):
@@ -280,5 +284,3 @@ def _draw(seed: int, node: Apply, shape: tuple[int, ...], options: dict[str, Any
         return draw_numpy(node, shape, options, "check", seed)
     except ValueError as error:
         raise SpecError(f"`{node.operator}`: {error}") from None
-
-

@@ -11,7 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from specdsl.errors import SpecStartError
-from specdsl.ir import Apply, Choice, Factor, FactorIR, Initial, Node, Scalar, Site, SpecIR, interned, reads, topological
+from specdsl.ir import (
+    Apply,
+    Choice,
+    Factor,
+    FactorIR,
+    Initial,
+    Node,
+    Scalar,
+    Site,
+    SpecIR,
+    interned,
+    reads,
+    topological,
+)
 from specdsl.operators.registry import Shape
 from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size

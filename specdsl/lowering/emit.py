@@ -73,7 +73,7 @@ def emit_torch_file(spec: Spec, kinds: Sequence[AdaptedKind], class_name: str | 
 def _header(spec: Spec) -> list[str]:
     about = escaped(f"{spec.title or 'An adapted layer'} in plain PyTorch, written by specdsl.")
     cited = [f"Source: {escaped(spec.cite)}"] if spec.cite else []
-    lines = ['"""' + comment(about, "", "", hang="")[0], *([""] if cited else []), *cited, "", "The spec::", ""]
+    lines = [*comment('"""' + about, "", "", hang=""), *([""] if cited else []), *cited, "", "The spec::", ""]
     lines += [line for text in str(spec).splitlines() for line in comment(escaped(text), "    ", "")]
     return [*lines, '"""']
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from specdsl.interpret import Sizes
 from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Scalar, topological
-from specdsl.lowering.emit_body import RESERVED, Body, Context
+from specdsl.lowering.emit_body import LONGEST, RESERVED, Body, Context
 from specdsl.lowering.emit_code import WIDTH, Code, Names, comment, escaped, indented
 from specdsl.lowering.emit_constructor import Constructor, Held, Parameter, assignment
 from specdsl.lowering.emit_layers import LayerCode, filled, layer_code
@@ -49,7 +49,7 @@ class ClassWriter:
         self.kind = kind
         self.name = name
         self.layer: LayerCode = layer_code(kind.traits)
-        self.names = Names({*dir(nn.Module()), *RESERVED, *_METHODS})
+        self.names = Names({*dir(nn.Module()), *RESERVED, *_METHODS}, are_attributes=True)
         self.named = self._named()
         self.factors = {factor: self.names.fresh(factor) for factor in self._factors_in_use()}
         self.constants = self._constants()
@@ -192,9 +192,12 @@ class ClassWriter:
             node, layout = output.weight, "{M}"
         else:
             node, layout = program.output, self.layer.layout
-        result = filled(layout, M=body.write(node)).text.replace(".T.T", "")
-        result = Code(result).alone
-        return self._merging("merged_weight", f"W' = {expression_text(node)}", body, result)
+        weight = body.write(node)
+        result = filled(layout, M=weight)
+        if len(result.text) > LONGEST:
+            result = filled(layout, M=body.assigned("weight", weight))
+        result = Code(result.text.replace(".T.T", ""))
+        return self._merging("merged_weight", f"W' = {expression_text(node)}", body, result.alone)
 
     def _merged_bias(self) -> list[str]:
         program = self.lowered.weight.get("b")
@@ -221,10 +224,10 @@ class ClassWriter:
 
     def _docstring(self, parameters: list[Parameter]) -> list[str]:
         about = f"{self.spec.title or 'An adapted layer'}: {self.layer.weight_is}."
-        lines = [*comment(escaped(about), "    ", "", hang=""), "", "    Args:", "        base: the layer to adapt."]
+        lines = [*comment('"""' + escaped(about), "    ", "", hang=""), "", "    Args:", "        base: the layer to adapt."]
         for parameter in parameters:
             lines += comment(f"{parameter.name}: {parameter.doc}", "        ", "")
-        return ['    """' + lines[0].lstrip(), *lines[1:], '    """']
+        return [*lines, '    """']
 
 
 def _is_plain(node: Node) -> bool:

@@ -38,6 +38,8 @@ class Code:
     @cached_property
     def level(self) -> int:
         """How tightly it binds."""
+        if self.is_bracketed:
+            return ATOM
         match ast.parse(self.text, mode="eval").body:
             case ast.BinOp(op=sign):
                 return _LEVELS[type(sign).__name__]
@@ -46,20 +48,21 @@ class Code:
             case node:
                 return LOOSE if isinstance(node, _LOOSE) else ATOM
 
-    @property
-    def alone(self) -> str:
-        """The text without brackets around all of it, for the right-hand side of a statement."""
-        inner = Code(self.text[1:-1])
-        is_bracketed = self.text.startswith("(") and self.level == ATOM and self.text.endswith(")")
-        return inner.text if is_bracketed and inner.is_whole else self.text
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the text is an expression on its own, and no tuple."""
+    @cached_property
+    def is_bracketed(self) -> bool:
+        """Whether one pair of brackets is around all of it."""
+        if not (self.text.startswith("(") and self.text.endswith(")")):
+            return False
         try:
-            return not isinstance(ast.parse(self.text, mode="eval").body, ast.Tuple)
+            ast.parse(self.text[1:-1], mode="eval")
         except SyntaxError:
             return False
+        return True
+
+    @property
+    def alone(self) -> str:
+        """The text as the right-hand side of a statement, where it needs no brackets."""
+        return self.text[1:-1] if self.is_bracketed else self.text
 
     @property
     def is_name(self) -> bool:
@@ -98,15 +101,18 @@ class Names:
 
     Args:
         taken: names that are never given out.
+        are_attributes: whether they stand behind a dot, where a builtin's name or a lone `l` does no harm.
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(self, taken: Iterable[str] = (), are_attributes: bool = False) -> None:
         self.taken = set(taken)
+        self.are_attributes = are_attributes
 
     def fresh(self, wanted: str) -> str:
         """`wanted`, changed where it is taken, a word of Python's, or a letter that looks like a digit."""
         name = re.sub(r"\W", "_", wanted, flags=re.ASCII) or "value"
-        if keyword.iskeyword(name) or hasattr(builtins, name) or name in ("l", "O", "I"):
+        hides = hasattr(builtins, name) or name in ("l", "O", "I")
+        if keyword.iskeyword(name) or (hides and not self.are_attributes):
             name += "_"
         found, number = name, 2
         while found in self.taken:

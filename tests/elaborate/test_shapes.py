@@ -22,9 +22,15 @@ SHAPES = {
     "W + A.T@B | A : r x n": {"A": "r x n", "B": "r x m"},
     "g ~ colnorm(W) | W' = W @ diag(g ./ colnorm(W))": {"g": "m"},
     "W + [A, C]@[B; D] | C : n x 2 | B : r x m ~ zeros | D : 2 x m ~ zeros": {
-        "A": "n x r", "C": "n x 2", "B": "r x m", "D": "2 x m",
+        "A": "n x r",
+        "C": "n x 2",
+        "B": "r x m",
+        "D": "2 x m",
     },
-    "frozen shared A : max(layers(n)) x r ~ kaiming(seed=0) | W + A[:n, :]@B": {"A": "max(layers(n)) x r", "B": "r x m"},
+    "frozen shared A : max(layers(n)) x r ~ kaiming(seed=0) | W + A[:n, :]@B": {
+        "A": "max(layers(n)) x r",
+        "B": "r x m",
+    },
     "W + kron(A, B) | A : 2 x 2": {"A": "2 x 2", "B": "n/2 x m/2"},
     "W + tile(D, n) | D : r x m ~ zeros": {"D": "r x m"},
 }
@@ -83,10 +89,7 @@ def test_a_size_error_names_the_users_factors_and_sizes() -> None:
     with pytest.raises(specdsl.SpecShapeError) as caught:
         specdsl.parse("r = 8 | k = 3\nA : n x r | B : k x m\nW + A@B")
     assert str(caught.value) == (
-        "<spec>:3:5: `A@B`: `A` is n x r and `B` is k x m: r is not k\n"
-        "  W + A@B\n"
-        "      ^^^\n"
-        "  hint: r is 8, k is 3"
+        "<spec>:3:5: `A@B`: `A` is n x r and `B` is k x m: r is not k\n  W + A@B\n      ^^^\n  hint: r is 8, k is 3"
     )
 
 

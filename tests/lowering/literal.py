@@ -172,7 +172,6 @@ LAYERS: dict[str, Layer] = {
     "conv_of_one_pixel": _conv(kernel_size=1, bias=False),
     "strided_conv": _conv(stride=(2, 1), padding=(1, 2), kernel_size=(3, 2)),
     "dilated_conv": _conv(dilation=(2, 1), padding="same", kernel_size=(3, 3)),
-    "lopsided_conv": _conv(padding="same", kernel_size=(2, 4)),
     "circular_conv": _conv(padding=(2, 1), padding_mode="circular"),
     "reflecting_conv": _conv(padding=1, padding_mode="reflect", stride=2),
     "valid_conv": _conv(padding="valid", kernel_size=(1, 4)),
@@ -183,6 +182,10 @@ LAYERS: dict[str, Layer] = {
     "llama_norm": Layer(lambda: LlamaRMSNorm(6, 1e-3), _normal(2, 3, 6), unit_square),
     "t5_norm": Layer(lambda: T5LayerNorm(6, 1e-3), _normal(2, 3, 6), unit_square),
 }
+
+
+LOPSIDED = _conv(padding="same", kernel_size=(2, 4))
+"""A convolution that pads more after than before, of which torch warns."""
 
 
 def make(layer: str) -> nn.Module:
