@@ -5,7 +5,7 @@ Runs after all modules and sizes are known and before anything of the model chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -67,7 +67,8 @@ class _Deriver:
             else:
                 values.factors[name] = self._factor(starting, name, module)
         values.constants = [
-            self._finite(starting.constant(node).clone(), "a derived value", module) for node in module.lowered.constants
+            self._finite(_computed(partial(starting.constant, node), "a derived value", module).clone(), "a derived value", module)
+            for node in module.lowered.constants
         ]
         known = set(module.lowered.constants)
         for node in initial_nodes([program.output for program in module.lowered.weight.values()]):
@@ -77,7 +78,7 @@ class _Deriver:
 
     def _factor(self, starting: Starting, name: str, module: SurveyedModule) -> Tensor:
         factor = self.ir.factors[name]
-        value = starting.factor(name)
+        value = _computed(lambda: starting.factor(name), f"`{name}`", module)
         if factor.kind == "index":
             return value.long()
         wanted = DTYPES[factor.dtype] if factor.dtype else self.dtype or torch.float32
@@ -109,7 +110,7 @@ class _Deriver:
                 self.ir,
                 TorchArrays(device, work),
                 module.sizes,
-                _SiteValues(site, work),
+                _SiteValues(module, work),
                 partial(self._draw, module, device, work),
                 known | self._given_indices(module, device),
                 self._over_layers,
@@ -152,17 +153,30 @@ class _Deriver:
         return module.scopes.get(owner, module.target.name)
 
 
+def _computed(value: Callable[[], Tensor], what: str, module: SurveyedModule) -> Tensor:
+    try:
+        return value()
+    except torch.linalg.LinAlgError as error:
+        raise SpecStartError(f"{what} cannot be computed in `{module.target.name}`: {error}") from None
+
+
 class _SiteValues(Mapping[str, Tensor]):
     """`W` and `b` of a module in the working dtype, made when first read."""
 
-    def __init__(self, site: LayerSite, dtype: torch.dtype) -> None:
-        self.site = site
+    def __init__(self, module: SurveyedModule, dtype: torch.dtype) -> None:
+        self.place = module.target.name
+        self.site = module.site
         self.dtype = dtype
         self.made: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.made:
             self.made[name] = self._make(name)
+            if not is_finite(self.made[name]):
+                raise SpecStartError(
+                    f"the {'bias' if name == 'b' else 'weight'} of `{self.place}` has values that are not finite",
+                    hint="is it loaded?",
+                )
         return self.made[name]
 
     def _make(self, name: str) -> Tensor:

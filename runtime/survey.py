@@ -12,12 +12,21 @@ from torch import nn
 from specdsl import limits
 from specdsl.affine import NotAffine
 from specdsl.elaborate.elaborator import node_sizes
-from specdsl.errors import SpecError, SpecSettingError, SpecTargetError, did_you_mean, raise_all
+from specdsl.errors import (
+    SpecError,
+    SpecNotBuiltError,
+    SpecSettingError,
+    SpecTargetError,
+    did_you_mean,
+    raise_all,
+)
 from specdsl.facts import entries
 from specdsl.interpret import Sizes
-from specdsl.ir import FactorIR, SpecIR
+from specdsl.ir import FactorIR, SpecIR, reads
 from specdsl.lowering.layer_adapter import Lowered, lower
 from specdsl.lowering.sites import LayerSite, site_of
+from specdsl.plan import layer_lists
+from specdsl.printing.expression_text import expression_text
 from specdsl.runtime.frozen_base import base_parameters
 from specdsl.runtime.items import Item
 from specdsl.runtime.targets import Selection, Target, select, select_modules
@@ -103,6 +112,7 @@ def survey(
         SpecTargetError: an item matches nothing, a module cannot carry the spec, or sizes do not fit.
         SpecSettingError: an index is missing or unknown.
     """
+    _refuse_lists_of_trained(spec)
     selection = _select(model, spec, on, exclude, layers)
     given = _check_indices(spec.ir, dict(indices or {}))
     whole = tuple(select_modules(model, [*_items(spec.clauses.train), *_listed(train)]))
@@ -113,6 +123,19 @@ def survey(
     modules = _lowered(spec.ir, selection, sites, environments)
     base = sum(parameter.numel() for _, parameter in base_parameters(model))
     return Survey(spec, selection, modules, whole, base, given)
+
+
+def _refuse_lists_of_trained(spec: Spec) -> None:
+    """A list is made at attach, so what is trained would stay at its start in it."""
+    trained = {name for name, factor in spec.ir.factors.items() if factor.is_trained}
+    for target, node in spec.ir.targets.items():
+        for part in layer_lists(node):
+            if reads(part.of) & trained:
+                raise SpecNotBuiltError(
+                    f"{target}' reads `{expression_text(part)}`, a list over all modules of a trained factor, which is "
+                    "not built yet outside of penalties",
+                    spec.clauses.targets[target][0].span,
+                )
 
 
 def _listed(items: Sequence[str | Item] | str | None) -> list[str | Item]:
@@ -143,6 +166,11 @@ def _site(target: Target) -> LayerSite:
     site = site_of(target.module)
     if site is None:
         raise SpecTargetError(f"`{target.name}` is a {type(target.module).__name__}, which cannot carry a spec")
+    if site.weight.numel() == 0:
+        raise SpecTargetError(
+            f"`{target.name}` has an empty weight: it is not loaded, or is held elsewhere",
+            hint="gather the weights before attaching",
+        )
     return site
 
 
@@ -290,7 +318,7 @@ def _scope(factor: FactorIR, target: Target, sizes: Sizes) -> str:
 
 
 def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
-    """Raise unless the weights of the modules hold values (no meta tensors, no empty storage) and run in place.
+    """Raise unless the weights of the modules hold values (they are on the meta device otherwise) and run in place.
 
     Raises:
         SpecTargetError: attaching for training needs loaded weights, and a forward pass of the module's class.
@@ -307,10 +335,5 @@ def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
             raise SpecTargetError(
                 f"`{module.target.name}` is on the meta device: its weights are not loaded",
                 hint="load the weights first; `specdsl compile` needs none",
-            )
-        if weight.numel() == 0:
-            raise SpecTargetError(
-                f"`{module.target.name}` has an empty weight: it is not loaded, or is held elsewhere",
-                hint="gather the weights before attaching",
             )
 

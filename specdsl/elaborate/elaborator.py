@@ -254,8 +254,10 @@ class Elaborator:
         return PenaltyIR(text, node, syntax.span, over_layers)
 
     def _starts(self, errors: list[SpecError]) -> None:
-        for name in self.clauses.factors:
-            if name in self.used:
+        waiting = list(self.clauses.factors)
+        while read := [name for name in waiting if name in self.used]:  # a start may be the first to read a factor
+            waiting = [name for name in waiting if name not in read]
+            for name in read:
                 self._attempt(errors, lambda name=name: self._factor_start(name))
         if not errors:
             self._attempt(errors, self._refuse_circular_starts)

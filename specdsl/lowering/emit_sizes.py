@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container, Mapping
 from fractions import Fraction
 
 from specdsl.interpret import Sizes
 from specdsl.lowering.emit_code import UNARY, Code, Names, power
 from specdsl.sizes import Atom, Monomial, Number, Opaque, Size, Symbol
+
+_WHOLE = ("near_root", "min", "max", "floor", "ceil", "//", "%")
+"""Functions of whole numbers that are whole numbers."""
 
 _NAMES = {"floor": "math.floor", "ceil": "math.ceil", "log": "math.log", "exp": "math.exp"}
 
@@ -18,24 +22,42 @@ class SizeNames:
     Args:
         sizes: the numbers behind them.
         names: gives out attribute names.
+        defined: sizes that the spec names, `p = near_root(n)`.
     """
 
-    def __init__(self, sizes: Sizes, names: Names) -> None:
+    def __init__(self, sizes: Sizes, names: Names, defined: Mapping[str, Size]) -> None:
         self.sizes = sizes
         self._names = names
         self._known: dict[Size, str] = {}
+        self.defined = {size: name for name, size in defined.items() if _is_whole_function(size)}
 
     def name(self, size: Size) -> str:
-        """The name of a symbol, or of a number over all adapted layers such as `max(layers(n))`."""
+        """The name of a symbol, of a defined size, or of a number over all layers such as `max(layers(n))`."""
         if size not in self._known:
-            self._known[size] = self._names.fresh(size.as_symbol or _plain(str(size)))
+            wanted = self.defined.get(size) or size.as_symbol or _plain(str(size))
+            self._known[size] = self._names.fresh(wanted)
         return self._known[size]
 
-    def items(self) -> list[tuple[Size, str]]:
-        return list(self._known.items())
+    def settings(self, of_layer: Container[str]) -> list[tuple[str, Size]]:
+        """The names whose values are neither read off the layer nor computed from other sizes."""
+        return [
+            (name, size)
+            for size, name in self._known.items()
+            if size not in self.defined and size.as_symbol not in of_layer
+        ]
 
     def number(self, size: Size) -> Number:
         return self.sizes.number(size)
+
+
+def _is_whole_function(size: Size) -> bool:
+    if len(size.terms) != 1:
+        return False
+    ((monomial, coefficient),) = size.terms
+    if coefficient != 1 or len(monomial) != 1:
+        return False
+    ((atom, exponent),) = monomial
+    return exponent == 1 and isinstance(atom, Opaque) and atom.function in _WHOLE
 
 
 def _plain(text: str) -> str:
@@ -87,8 +109,13 @@ class SizeWriter:
     # -------------------------------------------------------------------------------------------- terms
 
     def _product(self, monomial: Monomial, coefficient: Fraction) -> Code:
-        top = [self._power(atom, exponent) for atom, exponent in monomial if exponent > 0]
-        bottom = [self._power(atom, -exponent) for atom, exponent in monomial if exponent < 0]
+        top: list[Code] = []
+        bottom: list[Code] = []
+        for atom, exponent in monomial:
+            if isinstance(atom, Opaque) and atom.function == "/" and exponent == 1:
+                bottom.append(self.number(atom.arguments[0]))
+            else:
+                (top if exponent > 0 else bottom).append(self._power(atom, abs(exponent)))
         if _is_decimal(coefficient):
             top.insert(0, Code(repr(float(coefficient))))
         else:
@@ -115,16 +142,24 @@ class SizeWriter:
     def _atom(self, atom: Atom) -> Code:
         if isinstance(atom, Symbol):
             return self._named(Size.symbol(atom.name))
-        if atom.function.startswith("layers."):
-            return self._named(Size.opaque(atom.function, *atom.arguments))
-        return self._function(atom)
+        size = Size((((((atom, Fraction(1)),), Fraction(1)),)))
+        if atom.function.startswith("layers.") or size in self.names.defined:
+            return self._named(size)
+        return self.function(atom)
 
     def _named(self, size: Size) -> Code:
         name = self.names.name(size)
         self.used[name] = size
         return Code(name)
 
-    def _function(self, atom: Opaque) -> Code:
+    def definition(self, size: Size) -> Code:
+        """A defined size in terms of others."""
+        ((((atom, _),), _),) = size.terms
+        assert isinstance(atom, Opaque)
+        return self.function(atom)
+
+    def function(self, atom: Opaque) -> Code:
+        """A function of sizes."""
         arguments = [self.number(argument) for argument in atom.arguments]
         match atom.function, arguments:
             case "//" | "%" | "<" | ">" | "<=" | ">=" | "==" | "!=" as sign, [left, right]:

@@ -151,6 +151,8 @@ class _Run:
         self.x = x
         self.base = base
         self.device = device
+        own = site.weight.dtype if site is not None and site.weight.is_floating_point() else torch.float32
+        self.plain = torch.promote_types(own, torch.float32)  # of arrays made from nothing, such as `eye`
         self.training = training
 
     def value(self, step: Step, values: list[Any], constants: frozenset[Node]) -> Any:
@@ -215,7 +217,7 @@ class _Run:
     def _apply(self, step: Step, node: Apply, values: list[Any]) -> Any:
         arguments = [values[slot] for slot in step.inputs]
         arguments = _cast_to_tokens(step, arguments) if step.in_tokens else _widened(arguments)
-        dtype = next((a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), torch.float32)
+        dtype = next((a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), self.plain)
         arrays = TorchArrays(self.device, dtype)
         arrays.training = self.training
         if node.operator not in TAKES_NUMBERS:
