@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from specdsl.elaborate.elaborator import SITE_SHAPES
-from specdsl.elaborate.expressions import apply, negated, scaled
 from specdsl.ir import Apply, Choice, Node, Scalar, Site, SpecIR, interned, reads
+from specdsl.nodes import apply, negated, scaled
 from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size
 

@@ -13,7 +13,6 @@ from functools import cached_property
 
 from specdsl.affine import NotAffine, X, Y, adapted_weight, total
 from specdsl.affine import W as BASE_WEIGHT
-from specdsl.elaborate.expressions import apply, negated, scalar, scaled
 from specdsl.facts import facts_of, is_diagonal, is_zero
 from specdsl.interpret import Sizes
 from specdsl.ir import (
@@ -32,6 +31,7 @@ from specdsl.ir import (
     topological,
     transform,
 )
+from specdsl.nodes import apply, negated, scalar, scaled
 from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size
 
@@ -121,8 +121,10 @@ class Plan:
         share = self.flops / self.floor if self.floor else 0.0
         lines = [
             f"y' = {self.order}",
-            (f"{self.flops:,} FLOPs beyond the frozen layer's {self.floor:,} (+{share:.1%}) and "
-            f"{self.saved:,} bytes saved for backward, for {self.tokens:,} tokens"),
+            (
+                f"{self.flops:,} FLOPs beyond the frozen layer's {self.floor:,} (+{share:.1%}) and "
+                f"{self.saved:,} bytes saved for backward, for {self.tokens:,} tokens"
+            ),
         ]
         if self.constants:
             lines.append("computed once: " + ", ".join(plan_text(node) for node in self.constants))

@@ -335,7 +335,8 @@ def _number_power(base: Number, exponent: Fraction) -> Number:
 
 
 def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
-    top, bottom = [], []
+    top: list[str] = []
+    bottom: list[str] = []
     for atom, exponent in monomial:
         if isinstance(atom, Opaque) and atom.function == "/":
             (bottom if exponent > 0 else top).append(_power_text(_bracketed_atom(atom), abs(exponent)))

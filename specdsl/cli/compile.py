@@ -26,7 +26,10 @@ from specdsl.cli.spec_argument import read_spec
 @click.option("--num-labels", type=click.IntRange(min=1), help="Outputs of that head.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, help="Of the random starts that -o writes.")
 @click.option(
-    "-o", "--output", "folder", type=click.Path(path_type=Path),
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
     help="Write the resolved spec, the report, the code, and with real weights the adapter to this folder.",
 )
 @click.option("--emit", type=click.Choice(["torch"]), help="Print the adapted layer as PyTorch code instead.")
@@ -39,8 +42,9 @@ def command(
     """Show what a spec does to a model, without training it.
 
     That is which modules it adapts, with shapes, factors, trained parameters, plans and penalties, and which it
-    does not. It needs no weights: a well-known name compiles against its architecture alone, without a network. An item of
-    --on, --except and --train is a role (attention.query, mlp, norm, ...) or re:PATTERN for whole module names.
+    does not. It needs no weights: a well-known name compiles against its architecture alone, without a network.
+    An item of --on, --except and --train is a role (attention.query, mlp, norm, ...) or re:PATTERN for whole
+    module names.
 
     \b
     specdsl compile "W + A@G@B | orth(A)" --model deberta-v3-base --set r=8

@@ -20,8 +20,8 @@ from specdsl.cli.progress import working
 def command(folder: Path, model: str | None, output: Path, task: str | None, num_labels: int | None) -> None:
     """Merge a saved adapter into its base model.
 
-    The output is a plain Hugging Face folder. It holds weights, configuration and tokenizer, and needs nothing of specdsl. It is loaded again
-    before it is put in its place: what would not come back as it was merged is refused.
+    The output is a plain Hugging Face folder with weights, configuration and tokenizer, which needs nothing of
+    specdsl. It is loaded again before it is put in its place: what would not come back as it was merged is refused.
 
     \b
     specdsl merge my-adapter --model minilm -o merged

@@ -95,7 +95,8 @@ def _check_reloads(merged: PreTrainedModel, folder: Path) -> None:
     """Raise SpecMergeError unless the folder loads as the model that was written, bit for bit."""
     import torch
 
-    again, info = type(merged).from_pretrained(
+    load: Any = type(merged).from_pretrained
+    again, info = load(
         folder, dtype="auto", use_safetensors=True, local_files_only=True, output_loading_info=True
     )  # fmt: skip
     kind, hint = type(merged).__name__, "keep it as an adapter"
@@ -113,8 +114,9 @@ def _check_reloads(merged: PreTrainedModel, folder: Path) -> None:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Without the bars of `transformers`, which show even where nobody watches."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging
     had_bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

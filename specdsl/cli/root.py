@@ -91,7 +91,9 @@ def _as_spec_error(error: click.ClickException) -> SpecError:
     return SpecSettingError(error.format_message().rstrip("."), hint=hint)
 
 
-@click.group("specdsl", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    "specdsl", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(specdsl.__version__, prog_name="specdsl", message="%(prog)s %(version)s")
 def main() -> None:
     """Fine-tuning methods as one line of matrix algebra.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-import click
 
 from specdsl import limits
 from specdsl.cli.set_option import Settings
@@ -73,7 +72,7 @@ def read_stdin() -> str:
     Raises:
         SpecFileError: it is larger than a spec may be, or is not UTF-8.
     """
-    content = click.get_binary_stream("stdin").read(limits.TEXT_BYTES + 1)
+    content = sys.stdin.buffer.read(limits.TEXT_BYTES + 1)
     if len(content) > limits.TEXT_BYTES:
         raise SpecFileError(f"standard input is larger than a spec may be ({limits.TEXT_BYTES:,} bytes)")
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from specdsl import limits, tree
 from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
-from specdsl.elaborate.expressions import Expressions, apply, scalar
+from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.solver import MODULE_SIZES, ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
 from specdsl.errors import (
@@ -46,6 +46,7 @@ from specdsl.ir import (
     topological,
     transform,
 )
+from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Shape, operator_names
 from specdsl.printing.syntax_text import SyntaxText
 from specdsl.sizes import Number, Size, UnknownSize, format_number

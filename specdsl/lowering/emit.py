@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from specdsl.errors import SpecSettingError
 from specdsl.interpret import Sizes
-from specdsl.lowering.emit_class import AdaptedKind, ClassWriter
-from specdsl.lowering.emit_code import comment, escaped
+from specdsl.lowering.emit_class import ClassWriter
+from specdsl.lowering.emit_code import WIDTH, escaped, wrapped
+from specdsl.lowering.emit_holdings import AdaptedKind
 from specdsl.lowering.emit_source import FUNCTION_NAMES, functions_for, imports_for
 from specdsl.lowering.layer_adapter import Lowered
 from specdsl.plan import LayerTraits
@@ -23,9 +24,7 @@ from specdsl.spec import Spec
 __all__ = ["AdaptedKind", "emit_torch", "emit_torch_file"]
 
 
-def emit_torch(
-    spec: Spec, lowered: Lowered, sizes: Sizes, traits: LayerTraits, class_name: str | None = None
-) -> str:
+def emit_torch(spec: Spec, lowered: Lowered, sizes: Sizes, traits: LayerTraits, class_name: str | None = None) -> str:
     """The source of one adapted layer.
 
     Args:
@@ -73,8 +72,8 @@ def emit_torch_file(spec: Spec, kinds: Sequence[AdaptedKind], class_name: str | 
 def _header(spec: Spec) -> list[str]:
     about = escaped(f"{spec.title or 'An adapted layer'} in plain PyTorch, written by specdsl.")
     cited = [f"Source: {escaped(spec.cite)}"] if spec.cite else []
-    lines = [*comment('"""' + about, "", "", hang=""), *([""] if cited else []), *cited, "", "The spec::", ""]
-    lines += [line for text in str(spec).splitlines() for line in comment(escaped(text), "    ", "")]
+    lines = [*wrapped(f'"""{about}', WIDTH, "", hang=""), *([""] if cited else []), *cited, "", "The spec::", ""]
+    lines += [line for text in str(spec).splitlines() for line in wrapped(escaped(text), WIDTH, "    ")]
     return [*lines, '"""']
 
 

@@ -10,24 +10,27 @@ from specdsl.affine import W as BASE_WEIGHT
 from specdsl.affine import Y
 from specdsl.interpret import TAKES_NUMBERS, Sizes, chosen
 from specdsl.ir import Apply, Choice, Factor, Initial, Node, Part, Scalar, Site
+from specdsl.lowering.emit_call import Call
 from specdsl.lowering.emit_code import Code, Names
 from specdsl.lowering.emit_layers import LayerCode, filled, through_code
-from specdsl.lowering.emit_operators import Call, emission_of
+from specdsl.lowering.emit_operators import emission_of
 from specdsl.lowering.emit_sizes import SizeWriter
 from specdsl.plan import Project, Through
 
-LONGEST = 58
+LONGEST = 64
 """The longest expression that is not taken apart: with a name and an indentation it fits in a line."""
 
 RESERVED = ("self", "base", "x", "torch", "nn", "F", "math", "Tensor")
 """Names that mean something in every function."""
 
-_PARTS = {"svd": "USV", "qr": "QR", "lu": "PLU", "ldu": "PLDU", "eigh": "EV"}
+PART_NAMES = {"svd": "USV", "qr": "QR", "lu": "PLU", "ldu": "PLDU", "eigh": "EV"}
+"""What the values of a decomposition are called."""
+
 _WORDS = {
-    "matmul": "product", "add": "total", "times": "scaled", "divide": "scaled", "scale": "scaled", "negative": "minus",
+    "matmul": "product", "add": "total", "times": "scaled", "divide": "scaled", "scale": "scaled",
     "transpose": "turned", "norm": "length", "rownorm": "lengths", "colnorm": "lengths", "relu": "active",
     "softmax": "shares", "slice": "part", "take": "rows", "dropout": "dropped", "householder": "reflections",
-    "cayley": "rotation", "skew": "skewed", "diag": "diagonal", "inverse": "inverted", "sqrt": "root",
+    "cayley": "rotation", "skew": "skewed", "diag": "diagonal", "inverse": "inverted", "sqrt": "root", "eye": "one",
 }  # fmt: skip
 
 
@@ -58,19 +61,17 @@ class Body:
         writer: writes sizes.
         leaf: code of stored values; None for what is computed here.
         base: code of the adapted layer.
-        taken: names in use already.
     """
 
     def __init__(
-        self, context: Context, writer: SizeWriter, leaf: Callable[[Node], Code | None], base: str = "self.base",
-        taken: Sequence[str] = (),
-    ) -> None:  # fmt: skip
+        self, context: Context, writer: SizeWriter, leaf: Callable[[Node], Code | None], base: str = "self.base"
+    ) -> None:
         self.context = context
         self.writer = writer
         self.leaf = leaf
         self.base = base
         self.like = f"{base}.weight"
-        self.names = Names({*RESERVED, *context.taken, *taken})
+        self.names = Names({*RESERVED, *context.taken})
         self.lines: list[str] = []
         self.codes: dict[Node, Code] = {}
         self.uses: Counter[Node] = Counter()
@@ -89,7 +90,8 @@ class Body:
             self.announce([root])
         for node in self._order([root]):
             self._write_node(node)
-            if self.uses[node] > 1 or node in self.context.named:
+            is_shared = self.uses[node] > 1 and not _is_filling(node)
+            if is_shared or node in self.context.named:
                 self.hoist(node)
         return self.codes[root]
 
@@ -102,7 +104,8 @@ class Body:
             for part in self._inputs(root):
                 self.write(part)
             return self._code(root)
-        code = self.write(root)
+        self.write(root)
+        code = self.hoist(root, "rows")
         image = self._image or self.assigned("image", Code(f"{self.base}(x)"))
         return Code(f"as_image({code}, {image})")
 
@@ -111,14 +114,16 @@ class Body:
     def hoist(self, node: Node, name: str | None = None) -> Code:
         """A name for the value of `node`, if it has none."""
         code = self.codes[node]
-        if not (code.is_name or isinstance(node, Scalar) or _has_parts(node)):
+        if isinstance(node, Apply) and node.operator == "negative" and code.text.startswith("-"):
+            self.codes[node] = Code(f"-{self.hoist(node.arguments[0]):unary}")
+        elif not (code.is_name or isinstance(node, Scalar) or _has_parts(node)):
             self.codes[node] = self.assigned(self.context.named.get(node) or name or _word(node), code)
         return self.codes[node]
 
     def assigned(self, wanted: str, code: Code) -> Code:
         """A new variable that holds `code`."""
         name = self.names.fresh(wanted)
-        self.lines.append(f"{name} = {code}")
+        self.lines.append(f"{name} = {code.alone}")
         return Code(name)
 
     def _hoistable(self, node: Node) -> int:
@@ -172,7 +177,7 @@ class Body:
 
     def _unpack(self, node: Apply) -> None:
         value = self._applied(node)
-        default = _PARTS.get(node.operator, "")
+        default = PART_NAMES.get(node.operator, "")
         names = ["_"] * len(node.definition.outputs)
         for part in [part for part in self.uses if isinstance(part, Part) and part.of == node]:
             wanted = self.context.named.get(part) or default[part.index : part.index + 1] or "part"
@@ -225,8 +230,9 @@ class Body:
             case "y":
                 return Code(f"{self.base}(x)")
             case "b":
-                has_bias = self.context.has_bias
-                return Code(f"{self.base}.bias" if has_bias else f"{self.like}.new_zeros({self.writer.shape(node.shape)})")
+                if self.context.has_bias:
+                    return Code(f"{self.base}.bias")
+                return Code(f"{self.like}.new_zeros({self.writer.shape(node.shape)})")
             case "w":
                 return Code(f"{self.base}.weight")
             case _:
@@ -247,6 +253,11 @@ class Body:
             self._image = self._image or image
             code = Code(f"as_rows({image})")
         return code
+
+
+def _is_filling(node: Node) -> bool:
+    """Whether a value is one number everywhere, which is made again wherever it is wanted."""
+    return isinstance(node, Apply) and node.operator in ("zeros", "ones", "fill")
 
 
 def _has_parts(node: Node) -> bool:

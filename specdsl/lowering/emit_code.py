@@ -121,17 +121,22 @@ class Names:
         return found
 
 
-def comment(text: str, indent: str, mark: str = "# ", hang: str = "    ") -> list[str]:
-    """`text` as the lines of a comment; what is too long goes on in the next line, `hang` further to the right."""
+def wrapped(text: str, width: int, first: str, hang: str = "    ") -> list[str]:
+    """`text` in lines of at most `width`, every one behind `first`; what is too long goes on further to the right."""
     lines = []
     for line in text.split("\n"):
         shown = "".join(character if character.isprintable() else " " for character in line).rstrip()
-        first = indent + mark + shown[: len(shown) - len(shown.lstrip())]
-        wrapped = textwrap.wrap(
-            shown.strip(), WIDTH, initial_indent=first, subsequent_indent=first + hang, break_on_hyphens=False
+        begin = first + shown[: len(shown) - len(shown.lstrip())]
+        found = textwrap.wrap(
+            shown.strip(), width, initial_indent=begin, subsequent_indent=begin + hang, break_on_hyphens=False
         )
-        lines += wrapped or [(indent + mark).rstrip()]
+        lines += found or [first.rstrip()]
     return lines
+
+
+def remark(text: str) -> list[str]:
+    """`text` as a comment inside a method."""
+    return wrapped(text, WIDTH - 8, "# ")
 
 
 def escaped(text: str) -> str:

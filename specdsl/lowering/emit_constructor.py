@@ -11,24 +11,17 @@ from dataclasses import dataclass
 
 from specdsl.affine import W as BASE_WEIGHT
 from specdsl.interpret import Sizes, chosen
-from specdsl.ir import Apply, Choice, Condition, Factor, FactorIR, Layers, Node, Scalar, SpecIR, reads, topological, transform
+from specdsl.ir import Apply, Choice, Factor, FactorIR, Layers, Node, Scalar, SpecIR, reads, topological, transform
 from specdsl.lowering.emit_body import Body, Context
-from specdsl.lowering.emit_code import WIDTH, Code, comment, indented
+from specdsl.lowering.emit_call import full
+from specdsl.lowering.emit_checks import checks
+from specdsl.lowering.emit_code import WIDTH, Code, indented, remark
+from specdsl.lowering.emit_holdings import Held, shape_text
 from specdsl.lowering.emit_layers import filled
-from specdsl.lowering.emit_operators import full
 from specdsl.lowering.emit_sizes import SizeNames, SizeWriter
-from specdsl.sizes import Size
 
 _DECOMPOSITIONS = frozenset({"svd", "qr", "lu", "ldu", "eigh", "inverse", "pinv", "cayley", "orthogonal"})
 _VIEWS = frozenset({"slice", "transpose", "reshape", "rearrange", "fill", "stop", "real", "blocks", "unblocks"})
-
-
-@dataclass(frozen=True)
-class Held:
-    """A factor or constant and the attribute that holds it."""
-
-    attribute: str
-    node: Node
 
 
 @dataclass(frozen=True)
@@ -57,14 +50,15 @@ class Constructor:
         stored: the sizes that its methods read.
     """
 
-    def __init__(
-        self, ir: SpecIR, context: Context, sizes: SizeNames, held: list[Held], stored: Iterable[str]
-    ) -> None:
+    def __init__(self, ir: SpecIR, context: Context, sizes: SizeNames, held: list[Held], stored: Iterable[str]) -> None:
         self.ir = ir
-        self.starts = {name: settled(factor.start, context.sizes) for name, factor in ir.factors.items() if factor.start}
+        starts = {name: factor.start for name, factor in ir.factors.items() if factor.start is not None}
+        self.starts = {name: settled(start, context.sizes) for name, start in starts.items()}
         self.context = context
         self.held = held
-        self.stored = [name for name in context.layer.ordered(stored) if name in context.layer.sizes]
+        self.sizes = sizes
+        fixed = {name for name, _ in sizes.settings(context.layer.sizes)}
+        self.stored = [name for name in context.layer.ordered(stored) if name not in fixed]
         self.writer = SizeWriter(sizes)
         self.body = Body(context, self.writer, self._local, base="base")
         self.locals: dict[str, Code] = {}
@@ -101,14 +95,13 @@ class Constructor:
             return None
         attribute = next((one.attribute for one in self.held if one.node == node), "value")
         name = self.body.names.fresh(factor.name if factor is not None else attribute)
-        shape = " x ".join(map(str, node.shape)) or "a number"
         if required:
             why = "given from outside"
         elif is_shared:
             why = "shared: pass the same tensor to all layers; made here if not given"
         else:
             why = "drawn at random if not given"
-        return Parameter(name, required, f"{shape}, {why}.")
+        return Parameter(name, required, f"{shape_text(node)}, {why}.")
 
     # ---------------------------------------------------------------------------------------------- lines
 
@@ -120,11 +113,11 @@ class Constructor:
             self._widen()
         for one in self.held:
             self._hold(one)
-        checks = self._checks()
+        checked = checks(self.ir, self.context.layer, self.context.sizes, self.writer)
         ends = assignment([f"self.{name}" for name in self.stored], self.stored)
         ends += ["self.to(base.weight.dtype)"] if is_wide else []
         begin = ["super().__init__()", "self.base = base.requires_grad_(False)"]
-        inside = [*begin, *self._sizes(), *checks, *self.body.lines, *ends]
+        inside = [*begin, *self._sizes(), *checked, *self.body.lines, *ends]
         return [*self._head(), *indented(inside)]
 
     def _head(self) -> list[str]:
@@ -137,9 +130,13 @@ class Constructor:
         return ["def __init__(", *(f"    {text}," for text in texts), ") -> None:"]
 
     def _sizes(self) -> list[str]:
+        """Local names for sizes: read off the layer or the class, or defined by others."""
+        definitions = self.sizes.named_definitions()
+        defined = [name for _, name in definitions if name in self.writer.used or name in self.stored]
+        later = [f"{name} = {self.writer.definition(size)}" for size, name in definitions if name in defined]
         names = self.context.layer.ordered([*self.writer.used, *self.stored])
-        own = self.context.layer.sizes
-        return assignment(names, [own[name] if name in own else f"self.{name}" for name in names])
+        given = [name for name in names if name not in defined]
+        return [*assignment(given, [self.context.layer.sizes.get(name, f"self.{name}") for name in given]), *later]
 
     def _widen(self) -> None:
         weight = filled(self.context.layer.matrix, "base")
@@ -176,7 +173,7 @@ class Constructor:
     def _chosen(self, parameter: Parameter | None, code: Code, name: str | None) -> Code:
         """What is given, or else what is made; with a name if others read it."""
         if parameter is not None:
-            self.body.lines += [f"if {parameter.name} is None:", f"    {parameter.name} = {code}"]
+            self.body.lines += [f"if {parameter.name} is None:", *indented(_fitted(parameter.name, code))]
             return Code(parameter.name)
         return code if name is None else self.body.assigned(name, code)
 
@@ -212,7 +209,7 @@ class Constructor:
             code = Code(parameter.name)
         else:
             code = self._chosen(parameter, self._constant(one.node), None)
-        self._register(one.attribute, code, None, " x ".join(map(str, one.node.shape)) or "a number")
+        self._register(one.attribute, code, None, shape_text(one.node))
 
     def _constant(self, node: Node) -> Code:
         code = self._written(node)
@@ -220,50 +217,12 @@ class Constructor:
         is_factor = any(code == value for value in self.locals.values())
         return Code(f"{code:atom}.clone()") if is_view or is_factor else code
 
-    def _register(self, attribute: str, code: Code, make: str | None, remark: str) -> None:
+    def _register(self, attribute: str, code: Code, make: str | None, about: str) -> None:
         line = _registration(attribute, code, make)
         if len(line) > WIDTH - 8:
             line = _registration(attribute, self.body.assigned(attribute, code), make)
-        with_remark = f"{line}  # {remark}"
-        self.body.lines += [with_remark] if len(with_remark) <= WIDTH - 8 else [*comment(remark, ""), line]
-
-    # ---------------------------------------------------------------------------------------------- checks
-
-    def _checks(self) -> list[str]:
-        """What the form of this class takes for granted about the sizes of the layer."""
-        lines: dict[str, None] = {}
-        for condition in self.ir.conditions:
-            if self._is_about_layer(condition.left) or self._is_about_layer(condition.right):
-                self._add_check(lines, self._failure(condition), str(condition))
-        for node in topological(self.ir.roots()):
-            if isinstance(node, Choice) and self._is_about_layer(node.condition):
-                holds = bool(self.context.sizes.number(node.condition))
-                test = self.writer.number(node.condition)
-                self._add_check(lines, f"not {test:atom}" if holds else test.text, f"{node.condition} is {holds}".lower())
-            if isinstance(node, Apply) and node.operator == "scale" and isinstance(node.arguments[0], Scalar):
-                size = node.arguments[0].size
-                if self._is_about_layer(size) and self.context.sizes.number(size) == 1:
-                    self._add_check(lines, f"{self.writer.number(size)} != 1", f"{size} is 1")
-        return list(lines)
-
-    def _add_check(self, lines: dict[str, None], failure: str, text: str) -> None:
-        message = f'    raise ValueError("this layer is for {text}")'
-        if len(message) > WIDTH - 8:
-            message = '    raise ValueError("this layer is for other sizes")'
-        lines[f"if {failure}:\n        {message}"] = None
-
-    def _is_about_layer(self, size: Size) -> bool:
-        return bool(size.symbols & self.context.layer.sizes.keys()) and "tokens" not in size.symbols
-
-    def _failure(self, condition: Condition) -> str:
-        match condition.kind:
-            case "whole":
-                parts = self.writer.parts(condition.left)
-                return f"{parts[0]:unary} % {parts[1]:unary}" if parts else f"{self.writer.number(condition.left)} % 1"
-            case "equal":
-                return f"{self.writer.number(condition.left)} != {self.writer.number(condition.right)}"
-            case _:
-                return f"{self.writer.number(condition.left)} > {self.writer.number(condition.right)}"
+        with_remark = f"{line}  # {about}"
+        self.body.lines += [with_remark] if len(with_remark) <= WIDTH - 8 else [*remark(about), line]
 
 
 def settled(root: Node, sizes: Sizes) -> Node:
@@ -292,7 +251,9 @@ def assignment(names: list[str], values: list[str]) -> list[str]:
 
 def factor_comment(factor: FactorIR) -> str:
     """`n x r, learning rate x 16`."""
-    parts = [" x ".join(map(str, factor.shape)) or "a number"]
+    parts = [shape_text(factor)]
+    if factor.orthonormal:
+        parts.append("kept orthonormal")
     if factor.shared is not None:
         parts.append("shared")
     if factor.lr is not None:
@@ -300,6 +261,16 @@ def factor_comment(factor: FactorIR) -> str:
     if factor.decay is not None:
         parts.append(f"weight decay x {factor.decay:g}")
     return ", ".join(parts)
+
+
+def _fitted(name: str, code: Code) -> list[str]:
+    """`name = code`, in two steps where a line would be too long."""
+    line = f"{name} = {code.alone}"
+    for sign in (" / ", " * "):
+        left, _, right = code.text.rpartition(f"{sign}math.sqrt")
+        if len(line) > WIDTH - 12 and left:
+            return [f"{name} = {left}", f"{name} = {name}{sign}math.sqrt{right}"]
+    return [line]
 
 
 def _registration(attribute: str, code: Code, make: str | None) -> str:

@@ -1,6 +1,7 @@
-"""Random starts in PyTorch. A draw with a seed gives the same numbers in every layer, others differ from layer to layer.
+"""Random starts in PyTorch.
 
-The numbers are torch's own, not those that specdsl draws: only the distribution is the same.
+The numbers are torch's own, not those that specdsl draws: only the distribution is the same. A draw with a seed gives
+the same numbers in every layer.
 """
 
 from __future__ import annotations

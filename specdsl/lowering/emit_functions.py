@@ -7,6 +7,7 @@ other functions of this file, and its lines have at most 88 characters, the widt
 from __future__ import annotations
 
 import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -140,7 +141,8 @@ def cayley_series(Q: Tensor, terms: int) -> Tensor:
 def householder(U: Tensor) -> Tensor:
     """The product of the reflections I - 2*u*u.T/|u|^2 over the columns u of U."""
     product = eye(U.shape[-2], U)
-    for u in U.split(1, dim=-1):
+    for column in U.unbind(-1):
+        u = column.unsqueeze(-1)
         squared = (u * u).sum(-2, keepdim=True)
         squared = torch.where(squared > 0, squared, 1.0)
         product = product - (product @ u) @ u.mT * (2 / squared)
@@ -169,7 +171,8 @@ def tile(M: Tensor, rows: int, columns: int) -> Tensor:
 
 def blocks(M: Tensor, p: int, q: int) -> Tensor:
     """M cut into p x q blocks, as block row x block column x p x q."""
-    return M.unflatten(0, (-1, p)).unflatten(2, (-1, q)).transpose(1, 2)
+    n, m = M.shape
+    return M.reshape(n // p, p, m // q, q).transpose(1, 2)
 
 
 def unblocks(B: Tensor) -> Tensor:
@@ -218,11 +221,8 @@ def clamp(A: Tensor, low: float, high: float) -> Tensor:
 def orth(A: Tensor, squared: bool = True, tolerance: float = 0.0) -> Tensor:
     """|A.T@A - I|^2 (of a wide matrix |A@A.T - I|^2): zero if A is orthonormal."""
     gram = A.T @ A if A.shape[0] >= A.shape[1] else A @ A.T
-    difference = gram - eye(len(gram), A)
-    if squared:
-        value = difference.square().sum()
-    else:
-        value = torch.linalg.vector_norm(difference)
+    gap = gram - eye(len(gram), A)
+    value = gap.square().sum() if squared else torch.linalg.vector_norm(gap)
     return torch.relu(value - tolerance) if tolerance else value
 
 
@@ -231,7 +231,8 @@ def orth(A: Tensor, squared: bool = True, tolerance: float = 0.0) -> Tensor:
 
 def layer_norm(base: nn.LayerNorm, x: Tensor, *affine: Tensor | None) -> Tensor:
     """`base` with another weight and bias, without them if none are given."""
-    return F.layer_norm(x, base.normalized_shape, *affine, eps=base.eps)
+    weight, bias = (*affine, None, None)[:2]
+    return F.layer_norm(x, base.normalized_shape, weight, bias, base.eps)
 
 
 def rms_norm(base: nn.Module, x: Tensor, *affine: Tensor | None) -> Tensor:
@@ -253,7 +254,7 @@ def embed(base: nn.Embedding, x: Tensor, M: Tensor, padding: int | None) -> Tens
 
 def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
     """`base` with the columns of M as kernels."""
-    return base._conv_forward(x, M.T.unflatten(1, base.weight.shape[1:]), bias)
+    return base._conv_forward(x, M.T.reshape(-1, *base.weight.shape[1:]), bias)
 
 
 def unfolded(base: nn.Conv2d, x: Tensor) -> Tensor:
@@ -270,4 +271,4 @@ def as_rows(image: Tensor) -> Tensor:
 
 def as_image(rows: Tensor, like: Tensor) -> Tensor:
     """Rows of channels as an image of the height and width of `like`."""
-    return rows.mT.unflatten(-1, like.shape[-2:])
+    return rows.mT.reshape(*rows.shape[:-2], -1, *like.shape[-2:])

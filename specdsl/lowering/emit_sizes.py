@@ -40,11 +40,15 @@ class SizeNames:
 
     def settings(self, of_layer: Container[str]) -> list[tuple[str, Size]]:
         """The names whose values are neither read off the layer nor computed from other sizes."""
-        return [
-            (name, size)
-            for size, name in self._known.items()
-            if size not in self.defined and size.as_symbol not in of_layer
-        ]
+        found = [(name, size) for size, name in self._known.items() if size not in self.defined]
+        own = [(name, size) for name, size in found if size.as_symbol not in of_layer]
+        order = list(self.sizes.values)
+        return sorted(own, key=lambda pair: order.index(pair[1].as_symbol or order[-1]))
+
+    def named_definitions(self) -> list[tuple[Size, str]]:
+        """The defined sizes in use, those that others are defined by first."""
+        found = [(size, name) for size, name in self._known.items() if size in self.defined]
+        return sorted(found, key=lambda pair: len(str(pair[0])))
 
     def number(self, size: Size) -> Number:
         return self.sizes.number(size)
@@ -142,7 +146,7 @@ class SizeWriter:
     def _atom(self, atom: Atom) -> Code:
         if isinstance(atom, Symbol):
             return self._named(Size.symbol(atom.name))
-        size = Size((((((atom, Fraction(1)),), Fraction(1)),)))
+        size = Size(((((atom, Fraction(1)),), Fraction(1)),))
         if atom.function.startswith("layers.") or size in self.names.defined:
             return self._named(size)
         return self.function(atom)
@@ -181,7 +185,8 @@ def _common_denominator(size: Size) -> Size | None:
     for monomial, coefficient in size.terms:
         numbers.append(coefficient.denominator)
         for atom, exponent in monomial:
-            if exponent.denominator != 1 or (isinstance(atom, Opaque) and atom.function in ("/", "power", "log", "exp")):
+            is_real = isinstance(atom, Opaque) and atom.function in ("/", "power", "log", "exp")
+            if exponent.denominator != 1 or is_real:
                 return None
             exponents[atom] = max(exponents.get(atom, Fraction(0)), -exponent)
     atoms = tuple((atom, exponent) for atom, exponent in exponents.items() if exponent)

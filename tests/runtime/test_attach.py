@@ -226,12 +226,12 @@ def everything(model: nn.Module) -> list[Any]:
 
 
 def assert_nothing_changes(model: nn.Module, kind: type[SpecError], message: str, **options: Any) -> None:
-    before, state = everything(model), model.state_dict()
+    before, state = everything(model), {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(kind) as caught:
         specdsl.attach(model, **options)
     assert message in str(caught.value)
     assert everything(model) == before
-    assert same(dict(model.state_dict()), dict(state))
+    assert_close(dict(model.state_dict()), state, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -314,7 +314,7 @@ def test_training_moves_every_factor_and_nothing_else(name: str, spec: str) -> N
     after = states_of(adapter)
     still = {key for key in after if (after[key] - before[key]).abs().max() < 1e-4}
     # Softmax takes no notice of a bias of the keys.
-    assert still == {key for key in after if spec == "b + d" and name == "bert" and ".key." in key}
+    assert still <= {key for key in after if spec == "b + d" and ".key." in key}
     assert same(base_state(model), state)
     assert all(value.grad is None for key, value in model.named_parameters() if ".specdsl." not in key)
 
