@@ -11,7 +11,7 @@ from torch import nn
 
 from specdsl import limits
 from specdsl.affine import NotAffine
-from specdsl.elaborate.elaborator import node_sizes
+from specdsl.elaborate.walks import node_sizes
 from specdsl.errors import (
     SpecError,
     SpecNotBuiltError,
@@ -223,9 +223,10 @@ def _check_conditions(spec: Spec, selection: Selection, environments: list[dict[
                 )
                 errors.append(
                     SpecTargetError(
-                        f"`{target.name}` does not meet the size condition {condition} ({numbers})", condition.span,
+                        f"`{target.name}` does not meet the size condition {condition} ({numbers})",
+                        condition.span,
                         "leave such modules out with `except`, or change a hyper-parameter",
-                    )  # fmt: skip
+                    )
                 )
                 break
     raise_all(errors)
@@ -336,4 +337,3 @@ def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
                 f"`{module.target.name}` is on the meta device: its weights are not loaded",
                 hint="load the weights first; `specdsl compile` needs none",
             )
-

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from typing import Any
 
-from specdsl import limits, tree
+from specdsl import tree
 from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
 from specdsl.elaborate.expressions import Expressions
-from specdsl.elaborate.solver import MODULE_SIZES, ShapeSolver, shape_text
+from specdsl.elaborate.factor_lines import Draft, FactorLines
+from specdsl.elaborate.hyperparameters import HyperParameters, setting_size
+from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
+from specdsl.elaborate.targets import check_targets, relabelled, target_of
+from specdsl.elaborate.walks import all_syntax, node_sizes, reading_order, reads_own_module, with_solved_sizes
 from specdsl.errors import (
     SpecError,
     SpecLimitError,
@@ -24,15 +27,11 @@ from specdsl.errors import (
     SpecNotBuiltError,
     SpecSettingError,
     SpecShapeError,
-    SpecSyntaxError,
     did_you_mean,
     raise_all,
 )
 from specdsl.ir import (
-    Apply,
-    Choice,
     Factor,
-    FactorIR,
     HyperParameter,
     Layers,
     Node,
@@ -42,14 +41,12 @@ from specdsl.ir import (
     SpecIR,
     interned,
     reads,
-    rebuilt,
     topological,
-    transform,
 )
 from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Shape, operator_names
 from specdsl.printing.syntax_text import SyntaxText
-from specdsl.sizes import Number, Size, UnknownSize, format_number
+from specdsl.sizes import Number, Size
 from specdsl.source import Span
 
 N_SIZE, M_SIZE, TOKENS = Size.symbol("n"), Size.symbol("m"), Size.symbol("tokens")
@@ -57,18 +54,6 @@ SITE_SHAPES: dict[str, Shape] = {
     "W": (N_SIZE, M_SIZE), "b": (M_SIZE,), "x": (TOKENS, N_SIZE), "y": (TOKENS, M_SIZE),
 }  # fmt: skip
 CONVOLUTION_SIZES = ("c", "kh", "kw")
-
-
-@dataclass
-class Draft:
-    """A factor while its shape and start are being found."""
-
-    name: str
-    shape: Shape
-    span: Span
-    line: tree.FactorLine | None
-    shape_reason: str
-    start: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +89,7 @@ class Elaborator:
     solver: ShapeSolver = field(init=False)
     expressions: Expressions = field(init=False)
     drafts: dict[str, Draft] = field(default_factory=dict)
-    hyper: dict[str, HyperParameter] = field(default_factory=dict)
+    hyper: HyperParameters = field(default_factory=HyperParameters)
     values: dict[str, Node] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     warnings: list[SpecError] = field(default_factory=list)
@@ -114,7 +99,7 @@ class Elaborator:
 
     def __post_init__(self) -> None:
         self.clauses = Clauses.of(self.spec)
-        self.solver = ShapeSolver(self._hyper_number)
+        self.solver = ShapeSolver(self.hyper.number)
         self.expressions = Expressions(self, self.solver)
 
     # -------------------------------------------------------------------------------------------- run
@@ -155,8 +140,8 @@ class Elaborator:
             syntax = self.clauses.bare[0]
             node = self._attempt(errors, lambda: self.expressions.value(syntax, "target"))
             if node is not None:
-                name = _target_of(node)
-                node = _relabelled(node, name)
+                name = target_of(node)
+                node = relabelled(node, name)
                 self._attempt(errors, lambda: self._fit_target(name, node, syntax.span))
                 self.clauses.targets[name] = (syntax, syntax.span)
                 found[name] = node
@@ -167,7 +152,7 @@ class Elaborator:
                     found[name] = node
         self._may_introduce = False
         if not errors:
-            self._attempt(errors, lambda: self._check_targets(found))
+            self._attempt(errors, lambda: check_targets(found, self.clauses, self.used))
         return {name: found[name] for name in TARGETS if name in found}
 
     def _target_value(self, name: str) -> Node:
@@ -193,41 +178,6 @@ class Elaborator:
         for left, right in zip(shape, wanted, strict=True):
             self.solver.same(left, right, f"{name}' is {shape_text(wanted)}, but this is {shape_text(shape)}")
 
-    def _check_targets(self, targets: dict[str, Node]) -> None:
-        for name in ("W", "b"):
-            if name not in targets:
-                continue
-            span = self.clauses.targets[name][0].span
-            wrong = reads(targets[name]) & {"x", "y"}
-            if wrong:
-                raise SpecNameError(
-                    f"{name}' reads `{min(wrong)}`, but a weight cannot depend on the input", span,
-                    "write an equation for y'",
-                )  # fmt: skip
-        if "W" in targets and "b" in reads(targets["W"]):
-            raise SpecNameError(
-                "W' reads the bias `b`", self._where("b", self.clauses.targets["W"][0]),
-                "a factor needs another letter than `b`",
-            )  # fmt: skip
-        if "y" in targets:
-            for name in sorted(set(targets) - {"y"}):
-                if f"{name}'" not in self.used:
-                    raise SpecNameError(
-                        f"{name}' is assigned but y' does not read it", self.clauses.targets[name][1],
-                        f"y' already is the whole output; let it read {name}'",
-                    )  # fmt: skip
-        if "x" in targets and "y" in reads(targets["x"]):
-            raise SpecNameError("x' reads the output `y`", self._where("y", self.clauses.targets["x"][0]))
-
-    def _where(self, name: str, syntax: tree.Expr) -> Span:
-        stack: list[tree.Syntax] = [syntax]
-        while stack:
-            node = stack.pop(0)
-            if isinstance(node, tree.Name) and node.name == name:
-                return node.span
-            stack += tree.children(node)
-        return syntax.span
-
     # ------------------------------------------------------------------------------ penalties and starts
 
     def _penalties(self, errors: list[SpecError]) -> list[PenaltyIR]:
@@ -249,7 +199,7 @@ class Elaborator:
                 f"a penalty is a number, but `{text}` is {_described(shape)}", syntax.span,
                 "`orth(A)`, `norm(A)^2` and `sum(A)` are numbers",
             )  # fmt: skip
-        over_layers = any(isinstance(part, Layers) for part in topological([node])) and not _reads_own_module(node)
+        over_layers = any(isinstance(part, Layers) for part in topological([node])) and not reads_own_module(node)
         if isinstance(node, Scalar) or not any(name in self.drafts for name in reads(node)):
             raise SpecNameError(f"the penalty `{text}` reads no factor", syntax.span, "it would never change")
         return PenaltyIR(text, node, syntax.span, over_layers)
@@ -326,18 +276,7 @@ class Elaborator:
         self.warnings.append(SpecError(message, span))
 
     def undefined(self, size: Size) -> str | None:
-        if size.has_layers() or size.constant is not None or size.symbols - self.hyper.keys():
-            return None
-        try:
-            size.value(_HyperValues(self.hyper))
-        except ZeroDivisionError:
-            why = "division by zero"
-        except (ValueError, OverflowError) as error:
-            why = str(error)
-        else:
-            return None
-        numbers = (f"{name} = {format_number(self._hyper_number(Size.symbol(name)))}" for name in sorted(size.symbols))
-        return f"{why} at {', '.join(numbers)}"
+        return self.hyper.undefined(size)
 
     def is_undeclared(self, node: Node) -> bool:
         return isinstance(node, Factor) and self.drafts[node.name].line is None
@@ -367,7 +306,7 @@ class Elaborator:
 
     def _reads_convolution(self) -> bool:
         names = {"kh", "kw"}
-        return any(isinstance(part, tree.Name) and part.name in names for part in _all_syntax(self.spec))
+        return any(isinstance(part, tree.Name) and part.name in names for part in all_syntax(self.spec))
 
     def _unknown(self, name: str, span: Span) -> SpecNameError:
         if name == "role":
@@ -404,8 +343,8 @@ class Elaborator:
         if isinstance(node, Scalar) and not self._reads_sizes(node.size) and definition.position is None:
             size = node.size
             if name in self.settings:
-                size = _setting_size(name, self.settings[name])
-            self._bound_hyper_parameter(name, size, definition.span)
+                size = setting_size(name, self.settings[name])
+            self.hyper.bound(name, size, definition.span)
             self.hyper[name] = HyperParameter(name, size, definition.span)
             node = scalar(Size.symbol(name))
         self.values[name] = node
@@ -454,7 +393,7 @@ class Elaborator:
         product = Size.of(1)
         for size in sizes:
             product = product * size
-            self._bound_size(product, line.shape[0].span.to(line.shape[-1].span))
+            self.hyper.bound_size(product, line.shape[0].span.to(line.shape[-1].span))
         return tuple(sizes), "as declared"
 
     def _shape_from_start(self, draft: Draft, start: tree.Expr) -> None:
@@ -479,8 +418,8 @@ class Elaborator:
         for name, value in (("r", Size.of(8)), ("alpha", Size.symbol("r"))):
             if name not in self.clauses.definitions:
                 given = name in self.settings
-                size = _setting_size(name, self.settings[name]) if given else value
-                self._bound_hyper_parameter(name, size, Span(self.spec.span.source, 0, 0))
+                size = setting_size(name, self.settings[name]) if given else value
+                self.hyper.bound(name, size, Span(self.spec.span.source, 0, 0))
                 self.hyper[name] = HyperParameter(name, size, None, not given)
         for name in ("r", "alpha"):
             if name in self.clauses.definitions and self.clauses.definitions[name].parameters is None:
@@ -492,23 +431,6 @@ class Elaborator:
                             self.clauses.definitions[name].span,
                         )
                     )
-
-    def _hyper_number(self, size: Size) -> Any:
-        """The value of a size made of hyper-parameters alone, else None."""
-        try:
-            return size.value(_HyperValues(self.hyper)) if not size.has_layers() else None
-        except (UnknownSize, ZeroDivisionError, ValueError, OverflowError):
-            return None
-
-    def _bound_hyper_parameter(self, name: str, size: Size, span: Span) -> None:
-        value = self._hyper_number(size)
-        if value is not None and abs(value) > limits.SIZE:
-            raise SpecLimitError(f"`{name}` is more than 2^31", span)
-
-    def _bound_size(self, size: Size, span: Span) -> None:
-        value = self._hyper_number(size)
-        if value is not None and value > limits.SIZE:
-            raise SpecLimitError("a size, and the number of entries of a factor, is at most 2^31", span)
 
     def _check_settings(self) -> None:
         for name in self.settings:
@@ -579,9 +501,10 @@ class Elaborator:
     def _finish(self, targets: dict[str, Node], penalties: list[PenaltyIR]) -> SpecIR:
         roots = [*targets.values(), *(penalty.value for penalty in penalties), *self.values.values()]
         roots += [draft.start for draft in self.drafts.values() if draft.start is not None]
-        solved = _with_solved_sizes(roots, self.solver)
+        solved = with_solved_sizes(roots, self.solver)
+        lines = FactorLines(self.expressions, self.solver, self.hyper)
         factors = {
-            name: self._factor(draft, None if draft.start is None else solved[draft.start])
+            name: lines.factor(draft, None if draft.start is None else solved[draft.start])
             for name, draft in self._in_reading_order(targets).items()
         }
         definitions = {
@@ -611,114 +534,6 @@ class Elaborator:
         for name in reading_order(targets.values()):
             order[name] = self.drafts[name]
         return order | {name: draft for name, draft in self.drafts.items() if name not in order}
-
-    def _factor(self, draft: Draft, start: Node | None) -> FactorIR:
-        shape = self.solver.shape(draft.shape)
-        line = draft.line
-        if line is None:
-            return FactorIR(draft.name, shape, "trained", draft.span, shape_reason=draft.shape_reason)
-        words = {kind.word: kind for kind in line.kinds}
-        kind = "index" if "index" in words else "frozen" if "frozen" in words else "trained"
-        reason = "as written" if start is not None else ""
-        factor = FactorIR(
-            draft.name, shape, kind, draft.span, start, reason, draft.shape_reason,
-            shared=self._sharing(words["shared"]) if "shared" in words else None,
-        )  # fmt: skip
-        for attribute in line.attributes:
-            factor = self._with_attribute(factor, attribute)
-        if kind == "frozen" and start is None:
-            raise SpecNameError(
-                f"the frozen factor `{draft.name}` has no value", draft.span,
-                f"state it: `frozen {draft.name} ~ kaiming(seed=0)`",
-            )  # fmt: skip
-        if factor.shared is not None:
-            self._check_sharing(factor)
-        return factor
-
-    def _sharing(self, kind: tree.Kind) -> tuple[str | Size, ...]:
-        keys: list[str | Size] = []
-        for key in kind.keys:
-            if isinstance(key, tree.Name) and key.name == "role":
-                keys.append("role")
-                continue
-            size = self.expressions.size(key, "a key of `shared`")
-            if not size.symbols & {"n", "m", "layer", *CONVOLUTION_SIZES}:
-                raise SpecSyntaxError(
-                    f"`{key.span.text}` is the same in every module", key.span,
-                    "keys are role, layer, n, m or made of them; `shared` alone is one tensor for the model",
-                )  # fmt: skip
-            keys.append(size)
-        return tuple(keys)
-
-    def _check_sharing(self, factor: FactorIR) -> None:
-        if factor.shared is None or "role" in factor.shared:
-            return
-        allowed = {name for key in factor.shared if isinstance(key, Size) for name in key.symbols & MODULE_SIZES}
-        for size in factor.shape:
-            outside = {name for name in _own_symbols(size) if name in MODULE_SIZES} - allowed
-            if outside:
-                name = min(outside)
-                raise SpecShapeError(
-                    f"the shared factor `{factor.name}` has the size `{size}`, but modules that share it may differ "
-                    f"in `{name}`", factor.span,
-                    f"`max(layers({name}))` is the same everywhere, or share per size: `shared({name})`",
-                )  # fmt: skip
-
-    def _with_attribute(self, factor: FactorIR, attribute: tree.Attribute) -> FactorIR:
-        if attribute.value is None:
-            if attribute.name == "orthonormal":
-                return replace(factor, orthonormal=True)
-            return replace(factor, dtype=attribute.name)
-        size = self.expressions.size(attribute.value, f"`{attribute.name}`")
-        value = self._hyper_number(size)
-        if value is None or value < 0:
-            raise SpecSettingError(f"`{attribute.name}` is a number from 0 on", attribute.value.span)
-        if not factor.is_trained:
-            raise SpecSettingError(f"`{factor.name}` is not trained and has no `{attribute.name}`", attribute.span)
-        return replace(factor, lr=float(value)) if attribute.name == "lr" else replace(factor, decay=float(value))
-
-
-class _HyperValues(dict[str, Any]):
-    """Values of hyper-parameters, found when they are asked for."""
-
-    def __init__(self, hyper: Mapping[str, HyperParameter]) -> None:
-        super().__init__()
-        self.hyper = hyper
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.hyper
-
-    def __missing__(self, name: str) -> Any:
-        return self.hyper[name].value.value(self)
-
-
-def _setting_size(name: str, value: Any) -> Size:
-    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
-        raise SpecSettingError(f"`{name}` is a number, not {value!r}")
-    try:
-        return Size.of(Fraction(str(value)) if isinstance(value, float) else Fraction(value))
-    except (ValueError, OverflowError):
-        raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
-
-
-def _target_of(node: Node) -> str:
-    read = reads(node)
-    if read & {"x", "y"}:
-        return "y"
-    return "b" if "b" in read and "W" not in read else "W"
-
-
-def _relabelled(root: Node, name: str) -> Node:
-    """A bare target's random draws named as those of the equation that it stands for."""
-
-    def change(node: Node) -> Node:
-        label = node.option("label") if isinstance(node, Apply) else None
-        if not (isinstance(node, Apply) and isinstance(label, str) and label.startswith("target.")):
-            return node
-        options = dict(node.options) | {"label": f"{name}'{label.removeprefix('target')}"}
-        return interned(Apply(node.shape, node.operator, node.arguments, tuple(sorted(options.items()))))
-
-    return transform([root], change)[root]
 
 
 def _described(shape: Shape) -> str:
@@ -750,107 +565,3 @@ def _distinct(errors: list[SpecError]) -> list[SpecError]:
     for error in errors:
         found.setdefault((error.message, error.span.start if error.span else None), error)
     return list(found.values())
-
-
-def _all_syntax(root: tree.Syntax) -> list[tree.Syntax]:
-    found, stack = [], [root]
-    while stack:
-        node = stack.pop()
-        found.append(node)
-        stack += tree.children(node)
-    return found
-
-
-def _own_symbols(size: Size) -> set[str]:
-    """The symbols of a size outside `layers(...)`."""
-    found: set[str] = set()
-    for monomial, _ in size.terms:
-        for atom, _ in monomial:
-            if hasattr(atom, "name"):
-                found.add(atom.name)
-            elif not atom.function.startswith("layers."):
-                for argument in atom.arguments:
-                    found |= _own_symbols(argument)
-    return found
-
-
-def _reads_own_module(root: Node) -> bool:
-    """Whether a penalty reads something of one module beside its `layers(...)`."""
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, Factor | Site):
-            return True
-        if any(_own_symbols(size) & {"layer", *MODULE_SIZES} for size in _sizes_in(_settings(node))):
-            return True
-        if not isinstance(node, Layers):
-            stack += node.children
-    return False
-
-
-def node_sizes(root: Node | None) -> list[Size]:
-    """Every size that an expression mentions, in shapes, numbers, options and conditions."""
-    found: list[Size] = []
-    for node in topological([root]) if root is not None else []:
-        found += _sizes_in((node.shape, _settings(node)))
-    return found
-
-
-def _settings(node: Node) -> Any:
-    match node:
-        case Scalar():
-            return node.size
-        case Apply():
-            return tuple(value for _, value in node.options)
-        case Choice():
-            return node.condition
-    return ()
-
-
-def _sizes_in(value: Any) -> list[Size]:
-    if isinstance(value, Size):
-        return [value]
-    return [size for entry in value for size in _sizes_in(entry)] if isinstance(value, tuple) else []
-
-
-def _with_solved_sizes(roots: list[Node], solver: ShapeSolver) -> dict[Node, Node]:
-    """The expressions with every unknown size replaced by what was found."""
-
-    def solved(value: Any) -> Any:
-        if isinstance(value, Size):
-            return solver.resolved(value)
-        return tuple(map(solved, value)) if isinstance(value, tuple) else value
-
-    result: dict[Node, Node] = {}
-    for node in topological(roots):
-        children = tuple(result[child] for child in node.children)
-        shape = solved(node.shape)
-        match node:
-            case Apply():
-                options = tuple((name, solved(value)) for name, value in node.options)
-                result[node] = interned(Apply(shape, node.operator, children, options))
-            case Factor():
-                result[node] = interned(Factor(shape, node.name))
-            case Scalar():
-                result[node] = scalar(solved(node.size))
-            case Site():
-                result[node] = node
-            case _:
-                result[node] = rebuilt(node, children, shape)
-    return result
-
-
-def reading_order(roots: Any) -> list[str]:
-    """The names of factors in the order in which a reader meets them."""
-    order: list[str] = []
-    seen: set[Node] = set()
-    stack: list[Node] = list(reversed(list(roots)))
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, Factor) and node.name not in order:
-            order.append(node.name)
-        stack += reversed(node.children)
-    return order

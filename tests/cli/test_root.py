@@ -24,13 +24,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1
 
 def examples(name: str) -> list[str]:
     """The commands that the help of `name` shows."""
-    lines = (import_module(f"specdsl.cli.{name}").command.help or "").splitlines()
-    return [line.strip() for line in lines if line.startswith("specdsl ")]
-
-
-def python(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "specdsl.cli", *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
+    lines = map(str.strip, (import_module(f"specdsl.cli.{name}").command.help or "").splitlines())
+    return [line for line in lines if line.startswith(f"specdsl {name} ")]
 
 
 def test_the_version_is_that_of_the_package(run: Run) -> None:
@@ -53,6 +48,7 @@ def test_help_shows_an_example(name: str, run: Run) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
     assert f"specdsl {name} " in result.stdout
+    assert examples(name)
     assert all(example in result.stdout for example in examples(name))
 
 

@@ -1,0 +1,110 @@
+"""Factor lines: kinds, sharing and attributes of factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from specdsl import tree
+from specdsl.elaborate.expressions import Expressions
+from specdsl.elaborate.hyperparameters import HyperParameters
+from specdsl.elaborate.solver import MODULE_SIZES, ShapeSolver
+from specdsl.elaborate.walks import own_symbols
+from specdsl.errors import (
+    SpecNameError,
+    SpecSettingError,
+    SpecShapeError,
+    SpecSyntaxError,
+)
+from specdsl.ir import (
+    FactorIR,
+    Node,
+)
+from specdsl.operators.registry import Shape
+from specdsl.sizes import Size
+from specdsl.source import Span
+
+
+@dataclass
+class Draft:
+    """A factor while its shape and start are being found."""
+
+    name: str
+    shape: Shape
+    span: Span
+    line: tree.FactorLine | None
+    shape_reason: str
+    start: Node | None = None
+
+
+class FactorLines:
+    """Makes factors of what their lines say."""
+
+    def __init__(self, expressions: Expressions, solver: ShapeSolver, hyper: HyperParameters) -> None:
+        self.expressions = expressions
+        self.solver = solver
+        self.hyper = hyper
+
+    def factor(self, draft: Draft, start: Node | None) -> FactorIR:
+        shape = self.solver.shape(draft.shape)
+        line = draft.line
+        if line is None:
+            return FactorIR(draft.name, shape, "trained", draft.span, shape_reason=draft.shape_reason)
+        words = {kind.word: kind for kind in line.kinds}
+        kind = "index" if "index" in words else "frozen" if "frozen" in words else "trained"
+        reason = "as written" if start is not None else ""
+        factor = FactorIR(
+            draft.name, shape, kind, draft.span, start, reason, draft.shape_reason,
+            shared=self._sharing(words["shared"]) if "shared" in words else None,
+        )  # fmt: skip
+        for attribute in line.attributes:
+            factor = self._with_attribute(factor, attribute)
+        if kind == "frozen" and start is None:
+            raise SpecNameError(
+                f"the frozen factor `{draft.name}` has no value", draft.span,
+                f"state it: `frozen {draft.name} ~ kaiming(seed=0)`",
+            )  # fmt: skip
+        if factor.shared is not None:
+            self._check_sharing(factor)
+        return factor
+
+    def _sharing(self, kind: tree.Kind) -> tuple[str | Size, ...]:
+        keys: list[str | Size] = []
+        for key in kind.keys:
+            if isinstance(key, tree.Name) and key.name == "role":
+                keys.append("role")
+                continue
+            size = self.expressions.size(key, "a key of `shared`")
+            if not size.symbols & {"layer", *MODULE_SIZES}:
+                raise SpecSyntaxError(
+                    f"`{key.span.text}` is the same in every module", key.span,
+                    "keys are role, layer, n, m or made of them; `shared` alone is one tensor for the model",
+                )  # fmt: skip
+            keys.append(size)
+        return tuple(keys)
+
+    def _check_sharing(self, factor: FactorIR) -> None:
+        if factor.shared is None or "role" in factor.shared:
+            return
+        allowed = {name for key in factor.shared if isinstance(key, Size) for name in key.symbols & MODULE_SIZES}
+        for size in factor.shape:
+            outside = {name for name in own_symbols(size) if name in MODULE_SIZES} - allowed
+            if outside:
+                name = min(outside)
+                raise SpecShapeError(
+                    f"the shared factor `{factor.name}` has the size `{size}`, but modules that share it may differ "
+                    f"in `{name}`", factor.span,
+                    f"`max(layers({name}))` is the same everywhere, or share per size: `shared({name})`",
+                )  # fmt: skip
+
+    def _with_attribute(self, factor: FactorIR, attribute: tree.Attribute) -> FactorIR:
+        if attribute.value is None:
+            if attribute.name == "orthonormal":
+                return replace(factor, orthonormal=True)
+            return replace(factor, dtype=attribute.name)
+        size = self.expressions.size(attribute.value, f"`{attribute.name}`")
+        value = self.hyper.number(size)
+        if value is None or value < 0:
+            raise SpecSettingError(f"`{attribute.name}` is a number from 0 on", attribute.value.span)
+        if not factor.is_trained:
+            raise SpecSettingError(f"`{factor.name}` is not trained and has no `{attribute.name}`", attribute.span)
+        return replace(factor, lr=float(value)) if attribute.name == "lr" else replace(factor, decay=float(value))

@@ -1,0 +1,76 @@
+"""Hyper-parameters: numbers that are free of sizes, their values and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from specdsl import limits
+from specdsl.errors import (
+    SpecLimitError,
+    SpecSettingError,
+)
+from specdsl.ir import (
+    HyperParameter,
+)
+from specdsl.sizes import Size, UnknownSize, format_number
+from specdsl.source import Span
+
+
+class HyperParameters(dict[str, HyperParameter]):
+    """The hyper-parameters found so far, by name."""
+
+    def number(self, size: Size) -> Any:
+        """The value of a size made of hyper-parameters alone, else None."""
+        try:
+            return size.value(_HyperValues(self)) if not size.has_layers() else None
+        except (UnknownSize, ZeroDivisionError, ValueError, OverflowError):
+            return None
+
+    def undefined(self, size: Size) -> str | None:
+        if size.has_layers() or size.constant is not None or size.symbols - self.keys():
+            return None
+        try:
+            size.value(_HyperValues(self))
+        except ZeroDivisionError:
+            why = "division by zero"
+        except (ValueError, OverflowError) as error:
+            why = str(error)
+        else:
+            return None
+        numbers = (f"{name} = {format_number(self.number(Size.symbol(name)))}" for name in sorted(size.symbols))
+        return f"{why} at {', '.join(numbers)}"
+
+    def bound(self, name: str, size: Size, span: Span) -> None:
+        value = self.number(size)
+        if value is not None and abs(value) > limits.SIZE:
+            raise SpecLimitError(f"`{name}` is more than 2^31", span)
+
+    def bound_size(self, size: Size, span: Span) -> None:
+        value = self.number(size)
+        if value is not None and value > limits.SIZE:
+            raise SpecLimitError("a size, and the number of entries of a factor, is at most 2^31", span)
+
+
+class _HyperValues(dict[str, Any]):
+    """Values of hyper-parameters, found when they are asked for."""
+
+    def __init__(self, hyper: Mapping[str, HyperParameter]) -> None:
+        super().__init__()
+        self.hyper = hyper
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.hyper
+
+    def __missing__(self, name: str) -> Any:
+        return self.hyper[name].value.value(self)
+
+
+def setting_size(name: str, value: Any) -> Size:
+    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+        raise SpecSettingError(f"`{name}` is a number, not {value!r}")
+    try:
+        return Size.of(Fraction(str(value)) if isinstance(value, float) else Fraction(value))
+    except (ValueError, OverflowError):
+        raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
