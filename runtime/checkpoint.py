@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from specdsl.errors import SpecCheckpointError, SpecFileError
+from specdsl.errors import SpecCheckpointError, SpecError, SpecFileError
 from specdsl.facts import depends_on_base
 from specdsl.ir import Initial, Site, topological
 from specdsl.runtime.adapter import Adapter
@@ -69,8 +69,11 @@ def save(adapter: Adapter, folder: str | Path) -> Path:
     """Write an adapter to `folder`: first to a sibling, synced, then renamed, so that no half-written one is left.
 
     Raises:
-        SpecFileError: the folder cannot be written, or holds something that is no adapter.
+        SpecFileError: the folder cannot be written, or holds something that is no adapter. It is as it was.
+        SpecCheckpointError: the adapter is detached, so what it trained whole is gone.
     """
+    if not adapter.is_attached:
+        raise SpecCheckpointError(f"the adapter `{adapter.name}` is not attached any more", hint="save before `detach`")
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise SpecFileError(f"`{target}` is a file", hint="choose a folder")
@@ -81,12 +84,17 @@ def save(adapter: Adapter, folder: str | Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sibling = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        _keep_other_files(target, sibling)
-        save_file({name: value.contiguous() for name, value in tensors.items()}, sibling / TENSORS)
-        (sibling / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _put_in_place(sibling, target)
-    except OSError as error:
-        raise SpecFileError(f"the adapter cannot be written to `{target}`: {error.strerror or error}") from None
+        try:
+            _keep_other_files(target, sibling)
+            save_file({name: value.contiguous() for name, value in tensors.items()}, sibling / TENSORS)
+            (sibling / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            _put_in_place(sibling, target)
+        except BaseException:
+            shutil.rmtree(sibling, ignore_errors=True)
+            raise
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpecFileError(f"the adapter cannot be written to `{target}`: {reason}") from None
     return target
 
 
@@ -109,8 +117,14 @@ def _put_in_place(sibling: Path, target: Path) -> None:
     os.chmod(sibling, 0o755)
     if target.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-        os.rename(target, old / "adapter")
-        os.rename(sibling, target)
+        try:
+            os.rename(target, old / "adapter")
+            os.rename(sibling, target)
+        except BaseException:
+            if not target.exists():
+                os.rename(old / "adapter", target)
+            old.rmdir()
+            raise
         shutil.rmtree(old)
     else:
         os.rename(sibling, target)
@@ -213,7 +227,8 @@ def _sketches(adapter: Adapter) -> dict[str, list[float]]:
 
 def _sketch(value: Tensor) -> list[float]:
     """The norm and two weighted sums: equal values give equal sketches, other signs or orders do not."""
-    flat = value.detach().cpu().double().reshape(-1)
+    plain = value.detach().cpu()
+    flat = (torch.view_as_real(plain) if plain.is_complex() else plain).double().reshape(-1)
     place = torch.arange(flat.numel(), dtype=torch.float64)
     return [float(flat.norm()), float((flat * torch.cos(place)).sum()), float((flat * torch.sin(0.7 * place)).sum())]
 
@@ -234,11 +249,11 @@ def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Ad
         SpecFileError: there is no adapter in the folder.
     """
     record, tensors = read(folder)
-    spec = parse(record.spec, **{key: _number(value) for key, value in record.settings.items()})
+    spec = _spec(record, folder)
     if spec.hash != record.spec_hash:
         raise SpecCheckpointError(f"the spec in `{folder}` does not have the hash that was saved with it")
-    on = [f"re:{_escaped(target.name)}" for target in record.targets]
-    train = [f"re:{_escaped(place)}" for place in record.trained_whole]
+    on = [f"re:{re.escape(target.name)}" for target in record.targets]
+    train = [f"re:{re.escape(place)}" for place in record.trained_whole]
     _check_modules(model, record)
     found = survey(model, _without_placement(spec), on=on, train=train, indices=record.indices)
     _check_targets(record, found.modules)
@@ -259,7 +274,7 @@ def read(folder: str | Path) -> tuple[AdapterRecord, dict[str, Tensor]]:
         raise SpecFileError(f"there is no adapter in `{place}`", hint=f"an adapter folder holds `{RECORD}`")
     try:
         record = AdapterRecord.model_validate_json((place / RECORD).read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
         raise SpecCheckpointError(f"`{place / RECORD}` is damaged: {_first_problem(error)}") from None
     tensors: dict[str, Tensor] = {}
     try:
@@ -285,14 +300,18 @@ def _first_problem(error: Exception) -> str:
     return str(error)
 
 
+def _spec(record: AdapterRecord, folder: str | Path) -> Spec:
+    try:
+        return parse(record.spec, **{key: _number(value) for key, value in record.settings.items()})
+    except (SpecError, ValueError) as error:
+        reason = error.message if isinstance(error, SpecError) else error
+        raise SpecCheckpointError(f"the spec in `{folder}` is not one that was saved: {reason}") from None
+
+
 def _number(text: str) -> Any:
     from fractions import Fraction
 
     return Fraction(text) if "/" in text or "." not in text and "e" not in text.lower() else float(text)
-
-
-def _escaped(name: str) -> str:
-    return name.replace(".", r"\.")
 
 
 def _without_placement(spec: Spec) -> Spec:
@@ -318,6 +337,8 @@ def _check_targets(record: AdapterRecord, modules: Any) -> None:
         sizes = module.site.sizes
         if saved.name != module.target.name:
             raise SpecCheckpointError(f"the modules are in another order: `{saved.name}`, `{module.target.name}`")
+        if saved.kind != module.site.kind:
+            raise SpecCheckpointError(f"`{saved.name}` is of type {module.site.kind}, not {saved.kind}")
         if saved.sizes != sizes:
             raise SpecCheckpointError(
                 f"`{saved.name}` was {saved.sizes['n']} x {saved.sizes['m']} and is {sizes['n']} x {sizes['m']}"
@@ -344,6 +365,11 @@ def _check_derived(adapter: Adapter, record: AdapterRecord) -> None:
 
 
 def _fill(adapter: Adapter, tensors: dict[str, Tensor]) -> None:
+    known = {f"factors/{place}/{name}" for place, name, _ in _trained(adapter)}
+    whole = tuple(f"whole/{place}/" for place, _ in adapter.survey.trained_whole)
+    for key in tensors:
+        if key not in known and not key.startswith(whole):
+            raise SpecCheckpointError(f"the folder holds a tensor `{key}`, which nothing asks for")
     with torch.no_grad():
         for place, name, value in _trained(adapter):
             saved = tensors.get(f"factors/{place}/{name}")
@@ -355,6 +381,11 @@ def _fill(adapter: Adapter, tensors: dict[str, Tensor]) -> None:
         for place, module in adapter.survey.trained_whole:
             prefix = f"whole/{place}/"
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            for key, now in module.state_dict().items():
+                if key in state and state[key].shape != now.shape:
+                    raise SpecCheckpointError(
+                        f"`{place}`, trained whole, does not fit: {key} is {tuple(now.shape)}, not {tuple(state[key].shape)}"
+                    )
             try:
                 module.load_state_dict(state)
             except RuntimeError as error:

@@ -166,6 +166,9 @@ class Body:
         if _has_parts(node) and isinstance(node, Apply):
             self._unpack(node)
             return
+        if isinstance(node, Apply) and node.operator in ("add", "matmul") and len(inputs) > 3:
+            self.codes[node] = self._folded(node)
+            return
         code = self._code(node)
         while len(code.text) > LONGEST:
             longest = max(inputs, key=self._hoistable, default=None)
@@ -174,6 +177,20 @@ class Body:
             self.hoist(longest)
             code = self._code(node)
         self.codes[node] = self._settled(node, code)
+
+    def _folded(self, node: Apply) -> Code:
+        """A long sum or product from left to right, a line at a time."""
+        if self.leaf(node) is not None:
+            return self._code(node)
+        terms: list[Node] = []
+        for term in node.arguments:
+            longer = self._applied(Apply(node.shape, node.operator, (*terms, term)))
+            if len(longer.text) > LONGEST and len(terms) > 1:
+                done = self.assigned(_word(node), self._applied(Apply(node.shape, node.operator, tuple(terms))))
+                terms = [Factor(node.shape, done.text)]
+                self.codes[terms[0]] = done
+            terms.append(term)
+        return self._applied(Apply(node.shape, node.operator, tuple(terms)))
 
     def _unpack(self, node: Apply) -> None:
         value = self._applied(node)

@@ -126,7 +126,8 @@ def skew_from(q: Tensor) -> Tensor:
 def cayley(Q: Tensor) -> Tensor:
     """(I - Q) @ (I + Q)^-1, a rotation for skew Q."""
     one = eye(Q.shape[-1], Q)
-    return (one - Q) @ torch.linalg.inv(one + Q)
+    inverse = torch.linalg.inv(at_least_float32(one + Q))
+    return (one - Q) @ inverse.to(Q.dtype)
 
 
 def cayley_series(Q: Tensor, terms: int) -> Tensor:
@@ -151,7 +152,9 @@ def householder(U: Tensor) -> Tensor:
 
 def orthonormal(free: Tensor) -> Tensor:
     """The Q of free = Q @ R (of its transpose, if wide)."""
-    return qr(free)[0] if free.shape[-2] >= free.shape[-1] else qr(free.mT)[0].mT
+    A = at_least_float32(free)
+    Q = qr(A)[0] if A.shape[-2] >= A.shape[-1] else qr(A.mT)[0].mT
+    return Q.to(free.dtype)
 
 
 def circulant(v: Tensor) -> Tensor:
@@ -254,7 +257,9 @@ def embed(base: nn.Embedding, x: Tensor, M: Tensor, padding: int | None) -> Tens
 
 def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
     """`base` with the columns of M as kernels."""
-    return base._conv_forward(x, M.T.reshape(-1, *base.weight.shape[1:]), bias)
+    kernels = M.T.reshape(-1, *base.weight.shape[1:])
+    image: Tensor = base._conv_forward(x, kernels, bias)
+    return image
 
 
 def unfolded(base: nn.Conv2d, x: Tensor) -> Tensor:

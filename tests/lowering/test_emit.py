@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import copy
-import importlib.util
-import inspect
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import specdsl
 from specdsl.elaborate.start_check import example_sizes
-from specdsl.errors import SpecNotBuiltError, SpecSettingError
+from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecTargetError
 from specdsl.library_specs import library_names
 from specdsl.lowering.emit import AdaptedKind, emit_torch, emit_torch_file
+from specdsl.lowering.emit_operators import add_emission
+from specdsl.operators import operator, remove_operator
 from specdsl.runtime.adapter import Adapter
 from specdsl.spec import Spec, parse
+from tests.lowering.emitted_layers import attached, built, check, copy_factors, imported, linear, same, source_of
 from tests.lowering.literal import LAYERS, METHODS, make, move
-
-LIBRARY = library_names()
 
 SPECS = {
     "lora": "r = 2 | alpha = 4 | W + alpha/r * A@B",
@@ -55,167 +56,304 @@ SPECS = {
     "orthonormal": "r = 2 | A : n x r ~ orthogonal, orthonormal | W + A@B",
     "attend": "r = 2 | attend(Z) = softmax(Z@Z.T / sqrt(r))@Z | y' = y + attend(x@A)@B",
     "keep": "r = 4 | y + softmax(keep(x@A, 2))@B",
-    "lokr": "p = near_root(n) | q = near_root(m) | C : p x q ~ zeros | D : n/p x m/q ~ kaiming | W + alpha/r * kron(C, D)",
+    "lokr": "p = near_root(n) | q = near_root(m) | C : p x q ~ zeros | D : n/p x m/q ~ kaiming | W + kron(C, D)",
     "fourierft": "k = 5 | index I : k ~ choice(n*m, seed=777) | c : k ~ normal(1) | starts: elsewhere\n"
     "W' = W + real(ifft2(scatter(c, I, m, n))).T",
     "rearranged": 'p = 3 | C : n/p x p*m ~ zeros | W + rearrange(C, "a (p m) -> (a p) m", p=p)',
     "sizes": "W + (A@B if n > m else C@D) | A : n x r | C : n x r | B, D ~ zeros | r = 2",
-    "tied": "r = 2 | frozen Q : n x n ~ orthogonal(seed=3) | A : n x r ~ Q[:, :r] | W + Q@A@B - init(Q@A@B)",
+    "rotated": "r = 2 | frozen Q : n x n ~ orthogonal(seed=3) | A : n x r ~ Q[:, :r] | W + Q@A@B - init(Q@A@B)",
     "olora": "r = 2\nQ, R = qr(W.T)\nA : n x r ~ R[:r, :].T\nB : r x m ~ Q[:, :r].T\nW' = W + A@B - init(A@B)",
     "loldu": "r = 2\nP, L, D, U = ldu(W.T)\nz ~ D[:r]\nM = P@L[:, :r]@diag(z)@U[:r, :]\nW' = W + (M - init(M)).T",
     "spectral": "r = 2\nU, S, V = svd(W)\nA : n x r ~ zeros\nB : r x m ~ zeros\n"
     "W' = [U[:, :r] + A, U[:, r:]]@diag(S)@[V[:r, :] + B; V[r:, :]]",
     "penalties": "r = 2 | W + A@B | penalty 0.1*norm(A.T@A - eye)^2 | penalty norm(B@B.T .* (1 - eye))",
+    "over_layers": "r = 2 | A, B ~ normal(0.02) | e : r ~ zeros | W' = W + A@diag(e)@B\n"
+    "penalty 0.1 * mean(layers([norm(A.T@A - eye), norm(B@B.T - eye)]))",
     "mask": "frozen M : n x m ~ top(abs(W), 0.3) | W + M .* D",
     "input": "x' = x .* k",
     "number": "r = 2 | g : 1 ~ 0.5 | W' = W + sigmoid(g) * A@B",
     "rows": "r = 2 | index I : r ~ choice(n) | A : n x r ~ zeros | W + A@W[I, :]",
+    "taken_names": "r = 2 | forward : n x r | lambda : r x m | torch : m ~ zeros | y' = y + x@forward@lambda + torch",
+    "many_terms": "r = 2 | W + A@B + C@D + E@F + G@H + J@K + L@M + P@Q",
+    "nested": "r = 2 | d : m ~ zeros | W + sqrt(exp(tanh(A@B)) + 1)@diag(d)",
 }
-"""Specs of every shape; those of the library and the literal methods come in addition."""
+"""Specs of every form. The library's and the literal methods come in addition."""
 
 
-@pytest.fixture
-def load(tmp_path: Path) -> Callable[[str], ModuleType]:
-    """Imports emitted source from a file of its own."""
-
-    def imported(source: str) -> ModuleType:
-        path = tmp_path / f"emitted_{len(list(tmp_path.iterdir()))}.py"
-        path.write_text(source, encoding="utf-8")
-        found = importlib.util.spec_from_file_location(path.stem, path)
-        assert found is not None
-        assert found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
-        return module
-
-    return imported
+def tokens(n: int) -> torch.Tensor:
+    return torch.randn(2, 5, n, dtype=torch.float64)
 
 
-def source_of(adapter: Adapter, place: int = 0) -> str:
-    surveyed = adapter.members[place].surveyed
-    return emit_torch(adapter.spec, surveyed.lowered, surveyed.sizes, surveyed.site.traits, "Layer")
-
-
-def attached(module: nn.Module, spec: str | Spec) -> Adapter:
-    return specdsl.attach(nn.Sequential(module), spec, on="re:0", dtype="float64")
-
-
-def built(code: ModuleType, base: nn.Module, adapter: Adapter, place: int = 0) -> Any:
-    """The emitted layer over `base`, with the adapter's own values where they are drawn at random."""
-    layer = adapter.members[place].layer
-    stored = {name: layer.factor(name) for name in layer.lowered.ir.factors if name in (layer.attributes | layer.owners)}
-    wanted = inspect.signature(code.Layer).parameters
-    given = {name.rstrip("_"): name for name in wanted if name.rstrip("_") in stored}
-    return code.Layer(base, **{own: stored[name].detach().clone() for name, own in given.items()})
-
-
-def copy_factors(adapter: Adapter, layer: nn.Module, place: int = 0) -> dict[str, tuple[nn.Parameter, nn.Parameter]]:
-    """Put the adapter's factors into the emitted layer; the parameters of both, by name."""
-    own = adapter.members[place].layer
-    pairs = {}
-    for name in [*own.attributes, *own.owners]:
-        if own.lowered.ir.factors[name].is_trained:
-            holder = own.owners.get(name, own)
-            pairs[name] = (holder.own_parameters(name)[0], getattr(layer, name))
-            with torch.no_grad():
-                pairs[name][1].copy_(pairs[name][0])
-    return pairs
-
-
-def same(left: Tensor, right: Tensor) -> None:
-    torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-12)
-
-
-def gradients(total: Tensor, tensors: list[Tensor]) -> Iterator[Tensor]:
-    found = torch.autograd.grad(total, tensors, allow_unused=True)
-    for gradient, tensor in zip(found, tensors, strict=True):
-        yield torch.zeros_like(tensor) if gradient is None else gradient
-
-
-def compare(adapter: Adapter, layer: Any, x: Tensor) -> None:
-    """Forward, input and factor gradients, penalty and merged weight agree to 1e-12."""
-    attached_layer = adapter.model[0]
-    pairs = copy_factors(adapter, layer)
-    theirs, ours = [pair[0] for pair in pairs.values()], [pair[1] for pair in pairs.values()]
-    if x.is_floating_point():
-        x = x.requires_grad_()
-        theirs, ours = [*theirs, x], [*ours, x]
-    torch.manual_seed(0)
-    expected = attached_layer(x)
-    torch.manual_seed(0)
-    found = layer(x)
-    same(found, expected)
-    weights = torch.randn_like(expected)
-    for one, other in zip(gradients((found * weights).sum(), ours), gradients((expected * weights).sum(), theirs), strict=True):
-        same(one, other)
-    if adapter.spec.ir.penalties and hasattr(layer, "penalty"):
-        same(layer.penalty(), adapter.penalty())
-        for one, other in zip(
-            gradients(layer.penalty(), ours), gradients(adapter.penalty(), theirs), strict=True
-        ):
-            same(one, other)
-    compare_merged(adapter, layer)
-
-
-def compare_merged(adapter: Adapter, layer: Any) -> None:
-    try:
-        adapter.merge()
-    except specdsl.SpecMergeError:
-        assert not hasattr(layer, "merged_weight")
-        return
-    module = adapter.model[0]
-    changed = adapter.members[0].layer.lowered.weight
-    assert hasattr(layer, "merged_weight") == ("W" in changed)
-    assert hasattr(layer, "merged_bias") == ("b" in changed)
-    if "W" in changed:
-        same(layer.merged_weight(), module.weight)
-    if "b" in changed:
-        same(layer.merged_bias(), module.bias)
-
-
-def check(module: nn.Module, spec: str | Spec, x: Tensor, load: Callable[[str], ModuleType]) -> None:
-    base = copy.deepcopy(module)
-    adapter = attached(module, spec)
-    code = load(source_of(adapter))
-    layer = built(code, base, adapter)
-    for name, (start, own) in copy_factors_without(adapter, layer).items():
-        torch.testing.assert_close(own, start, rtol=1e-12, atol=1e-12, msg=lambda text, name=name: f"start of {name}: {text}")
-    move(adapter)
-    compare(adapter, layer, x)
-
-
-def copy_factors_without(adapter: Adapter, layer: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
-    own = adapter.members[0].layer
-    trained = [name for name in own.attributes if own.lowered.ir.factors[name].is_trained]
-    return {name: (own.own_parameters(name)[0], getattr(layer, name)) for name in trained}
-
-
-def linear(n: int, m: int, bias: bool = True) -> nn.Module:
-    torch.manual_seed(0)
-    return nn.Linear(n, m, bias=bias).double()
+# --------------------------------------------------------------------------------------------- the same values
 
 
 @pytest.mark.parametrize(("n", "m", "bias"), [(6, 9, True), (9, 6, False), (36, 30, True)])
 @pytest.mark.parametrize("name", SPECS)
-def test_a_linear_layer_computes_the_same(
-    name: str, n: int, m: int, bias: bool, load: Callable[[str], ModuleType]
-) -> None:
-    check(linear(n, m, bias), SPECS[name], torch.randn(2, 5, n, dtype=torch.float64), load)
+def test_a_linear_layer_computes_the_same(name: str, n: int, m: int, bias: bool, tmp_path: Path) -> None:
+    check(linear(n, m, bias), SPECS[name], tokens(n), tmp_path)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("method", METHODS)
-def test_every_layer_type_computes_the_same(layer: str, method: str, load: Callable[[str], ModuleType]) -> None:
+def test_every_layer_type_computes_the_same(layer: str, method: str, tmp_path: Path) -> None:
     try:
-        check(make(layer), METHODS[method][0], LAYERS[layer].sample(), load)
-    except specdsl.SpecTargetError as error:
-        assert "embedding" in error.message
+        check(make(layer), METHODS[method][0], LAYERS[layer].sample(), tmp_path)
+    except SpecTargetError as error:
+        assert "is an embedding" in error.message
 
 
-@pytest.mark.parametrize("name", LIBRARY)
-def test_a_library_method_computes_the_same(name: str, load: Callable[[str], ModuleType]) -> None:
-    for sizes in example_sizes(parse(name).ir):
-        spec = parse(name)
-        changed = {key: sizes[key] for key, value in spec.hyperparameters.items() if sizes[key] != value and key != "alpha"}
-        n, m = int(sizes["n"]), int(sizes["m"])
-        check(linear(n, m), parse(name, **changed), torch.randn(2, 5, n, dtype=torch.float64), load)
+def small(name: str) -> list[tuple[Spec, int, int]]:
+    """A library method with small hyper-parameters, and sizes of layers that it fits."""
+    spec = parse(name)
+    found = []
+    for sizes in example_sizes(spec.ir):
+        own = {key: sizes[key] for key, value in spec.hyperparameters.items() if sizes[key] != value}
+        own.pop("alpha", None)  # by default it is r
+        found.append((parse(name, **own), int(sizes["n"]), int(sizes["m"])))
+    return found
+
+
+@pytest.mark.parametrize("name", library_names())
+def test_a_library_method_computes_the_same(name: str, tmp_path: Path) -> None:
+    for spec, n, m in small(name):
+        check(linear(n, m), spec, tokens(n), tmp_path)
+
+
+def test_a_penalty_over_all_layers_is_a_method_of_one(tmp_path: Path) -> None:
+    model = nn.Sequential(linear(6, 6), linear(6, 6))
+    bases = copy.deepcopy(model)
+    adapter = specdsl.attach(model, SPECS["over_layers"], on="re:[01]", dtype="float64")
+    move(adapter)
+    code = imported(source_of(adapter), tmp_path)
+    layers = [built(code, base, adapter, place) for place, base in enumerate(bases)]
+    for place, layer in enumerate(layers):
+        copy_factors(adapter, layer, place)
+    same(layers[0].model_penalty(layers), adapter.penalty())
+
+
+def test_an_index_given_from_outside_is_a_parameter_of_the_constructor(tmp_path: Path) -> None:
+    spec = "index I : k | A : n x k ~ zeros | k = 3 | W + A@W[I, :]"
+    layer = check(linear(6, 4), spec, tokens(6), tmp_path, I=[0, 2, 5])
+    with pytest.raises(TypeError, match="I_"):
+        type(layer)(linear(6, 4))
+
+
+def test_a_value_of_all_layers_is_a_parameter_of_the_constructor(tmp_path: Path) -> None:
+    adapter = attached(linear(6, 4), "r = 2 | A : n x r ~ kaiming | W + A@B / mean(layers(norm(W)))")
+    layer = imported(source_of(adapter), tmp_path).Layer
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        layer(linear(6, 4))
+
+
+# ----------------------------------------------------------------------------------------------- starts
+
+
+def test_random_starts_are_drawn_where_none_are_given(tmp_path: Path) -> None:
+    layer = imported(source_of(attached(linear(300, 40), "r = 20 | W + A@B")), tmp_path).Layer(linear(300, 40))
+    bound = 300**-0.5
+    assert layer.A.abs().max() <= bound
+    assert layer.A.abs().max() > 0.99 * bound
+    assert layer.B.count_nonzero() == 0
+
+
+def test_equal_seeds_give_equal_values_in_every_layer(tmp_path: Path) -> None:
+    make_layer = imported(source_of(attached(linear(6, 9), SPECS["vera"])), tmp_path).Layer
+    first, second = make_layer(linear(6, 9)), make_layer(linear(6, 9))
+    same(first.A, second.A)
+    assert not torch.equal(first.A[:3], first.B.T[:3])
+
+
+def test_layers_share_a_factor_that_is_passed_on(tmp_path: Path) -> None:
+    make_layer = imported(source_of(attached(linear(6, 9), SPECS["shared_trained"])), tmp_path).Layer
+    first = make_layer(linear(6, 9))
+    assert make_layer(linear(6, 9), A=first.A).A is first.A
+
+
+def test_only_factors_are_trained_and_the_base_keeps_its_weight(tmp_path: Path) -> None:
+    base = linear(6, 9)
+    weight = base.weight.clone()
+    layer = imported(source_of(attached(linear(6, 9), SPECS["pissa"])), tmp_path).Layer(base)
+    assert [name for name, value in layer.named_parameters() if value.requires_grad] == ["A", "B"]
+    with torch.no_grad():
+        layer.A += 1
+    assert torch.equal(base.weight, weight)
+
+
+@pytest.mark.parametrize("name", ["pissa", "dora", "svdiff", "orthonormal", "cayley"])
+def test_a_base_in_half_precision_begins_as_it_is(name: str, tmp_path: Path) -> None:
+    code = imported(source_of(attached(linear(6, 9), SPECS[name])), tmp_path)
+    base = nn.Linear(6, 9).bfloat16()
+    layer = code.Layer(base)
+    assert {value.dtype for value in layer.state_dict().values()} == {torch.bfloat16}
+    torch.testing.assert_close(layer.merged_weight(), base.weight, rtol=0.03, atol=0.03)
+
+
+# ------------------------------------------------------------------------------------------------ sizes
+
+
+def test_one_class_serves_layers_of_other_sizes(tmp_path: Path) -> None:
+    make_layer = imported(source_of(attached(linear(6, 9), SPECS["lora"])), tmp_path).Layer
+    layer = make_layer(linear(12, 5))
+    assert layer.A.shape == (12, 2)
+    assert layer(torch.ones(3, 12, dtype=torch.float64)).shape == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (SPECS["oft"], "n/k is a whole number"),
+        (SPECS["sizes"], "not n > m"),
+        (SPECS["spectral"], "r <= min(m, n)"),
+        ("W + n/m * A@B | r = 2", "n/m == 1"),
+    ],
+)
+def test_sizes_that_the_form_does_not_fit_are_refused(spec: str, message: str, tmp_path: Path) -> None:
+    make_layer = imported(source_of(attached(linear(6, 6), spec)), tmp_path).Layer
+    small_layer = nn.Linear(7, 1).double()
+    with pytest.raises(ValueError, match=re.escape(f"the layer does not meet: {message}")):
+        make_layer(small_layer)
+
+
+def test_choices_and_size_conditions_hold_for_the_layer_itself(tmp_path: Path) -> None:
+    for spec in (SPECS["oft"], SPECS["sizes"], SPECS["spectral"], "W + n/m * A@B | r = 2"):
+        imported(source_of(attached(linear(6, 6), spec)), tmp_path).Layer(linear(6, 6))
+
+
+# ------------------------------------------------------------------------------------------------- text
+
+
+def test_it_reads_as_one_would_write_it() -> None:
+    lines = source_of(attached(linear(36, 30), "title: FLoRA\nr = 2\nW' = W + A@G@B\npenalty orth(A)")).splitlines()
+    assert lines[0] == '"""FLoRA in plain PyTorch, written by specdsl.'
+    for line in (
+        "class Layer(nn.Module):",
+        "    r = 2",
+        "        n, m, r = base.in_features, base.out_features, self.r",
+        "            A = base.weight.new_empty(n, r).uniform_(-1, 1) / math.sqrt(n)",
+        "        self.A = nn.Parameter(A)  # n x r",
+        "        self.B = nn.Parameter(base.weight.new_zeros(r, m))  # r x m",
+        "        # y' = y + x@A@G@B",
+        "        y = self.base(x)",
+        "        return y + x @ self.A @ self.G @ self.B",
+        "        return orth(self.A)",
+    ):
+        assert line in lines
+
+
+def test_values_have_the_names_that_the_spec_gives_them() -> None:
+    code = source_of(attached(linear(6, 9), SPECS["dora"]))
+    assert "        V = self.base.weight.T + self.A @ self.B\n" in code
+    assert "y' = layer(V@diag(g ./ stop(colnorm(V))))" in code
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    for name, spec in SPECS.items():
+        for n, m in ((6, 9), (36, 30)):
+            yield f"{name}_{n}", source_of(attached(linear(n, m), spec))
+    for layer in ("gpt2_conv1d", "embedding", "conv", "layer_norm", "rms_norm"):
+        for method in ("lora", "dora", "hydra", "ssb", "bitfit", "vera"):
+            yield f"{method}_{layer}", source_of(attached(make(layer), METHODS[method][0]))
+    for name in library_names():
+        spec, n, m = small(name)[0]
+        yield f"library_{name}", source_of(attached(linear(n, m), spec))
+
+
+def test_ruff_leaves_it_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("ruff")
+    for name, code in sources():
+        (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (["check", "--select", "E,F,I"], ["format", "--check", "--diff"]):
+        run = subprocess.run(
+            [*ruff, *command, "--isolated", "--no-cache", "."], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_it_imports_nothing_but_torch(name: str) -> None:
+    nodes = list(ast.walk(ast.parse(source_of(attached(linear(6, 9), SPECS[name])))))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert names <= {"math", "torch", "torch.nn.functional"}
+
+
+def test_headers_cannot_break_out_of_the_text(tmp_path: Path) -> None:
+    spec = 'title: a """ quote \\ and \\n """\ncite: "\nW + A@B'
+    assert imported(source_of(attached(linear(6, 9), spec)), tmp_path).__doc__
+
+
+# ------------------------------------------------------------------------------------------ names and files
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("FLoRA", "FloraLinear"),
+        ("IA3 (the original placement)", "Ia3Linear"),
+        ("full fine-tuning", "FullFineTuningLinear"),
+        ("4-bit", "Adapted4BitLinear"),
+        (None, "AdaptedLinear"),
+    ],
+)
+def test_a_class_is_named_after_the_method_and_the_layer(title: str | None, name: str) -> None:
+    adapter = attached(linear(6, 9), ("" if title is None else f"title: {title}\n") + "W + A@B")
+    assert f"class {name}(nn.Module):" in emit_torch_file(adapter.spec, [kind_of(adapter)])
+
+
+def kind_of(adapter: Adapter) -> AdaptedKind:
+    surveyed = adapter.members[0].surveyed
+    return AdaptedKind(surveyed.lowered, surveyed.sizes, surveyed.site.traits)
+
+
+@pytest.mark.parametrize("name", ["class", "1st", "a b", "orth"])
+def test_a_name_that_no_class_can_have_is_refused(name: str) -> None:
+    adapter = attached(linear(6, 9), "W + A@B")
+    with pytest.raises(SpecSettingError, match="cannot be the name of a class"):
+        emit_torch_file(adapter.spec, [kind_of(adapter)], name)
+
+
+def test_kinds_of_equal_code_share_a_class(tmp_path: Path) -> None:
+    small_one, large_one, long_one = (attached(linear(n, m), SPECS["lora"]) for n, m in ((6, 9), (36, 30), (30, 36)))
+    code = emit_torch_file(small_one.spec, [kind_of(one) for one in (small_one, large_one, long_one)], "Lora")
+    module = imported(code, tmp_path)
+    assert code.count("class ") == 2
+    torch.testing.assert_close(module.Lora(linear(6, 9))(tokens(6)).shape, (2, 5, 9))
+    torch.testing.assert_close(module.Lora2(linear(6, 9))(tokens(6)).shape, (2, 5, 9))
+
+
+# ----------------------------------------------------------------------------------------------- refusals
+
+
+def test_an_operator_without_a_form_in_torch_is_named() -> None:
+    @operator("thrice", "... -> ...", facts=["elementwise", "linear", "keeps_zero"])
+    def thrice(xp: Any, A: Any) -> Any:
+        """`3 * A`."""
+        return 3 * A
+
+    try:
+        adapter = attached(linear(6, 9), "W + thrice(A@B)")
+        with pytest.raises(SpecNotBuiltError, match="the operator `thrice` has no form in plain PyTorch"):
+            source_of(adapter)
+    finally:
+        remove_operator("thrice")
+
+
+def test_an_operator_of_the_users_own_is_written_as_they_say(tmp_path: Path) -> None:
+    @operator("doubled", "... -> ...", facts=["elementwise", "linear", "keeps_zero"])
+    def doubled(xp: Any, A: Any) -> Any:
+        """`2 * A`."""
+        return 2 * A
+
+    add_emission("doubled", "2 * {0}")
+    try:
+        check(linear(6, 9), "r = 2 | W + doubled(A@B + C@D).*(A@B)", tokens(6), tmp_path)
+    finally:
+        remove_operator("doubled")
+
+
+def test_a_layer_type_without_a_form_in_torch_is_named() -> None:
+    adapter = attached(linear(6, 9), "W + A@B")
+    kind = kind_of(adapter)
+    with pytest.raises(SpecNotBuiltError, match="a layer of type Fancy cannot be emitted"):
+        emit_torch(adapter.spec, kind.lowered, kind.sizes, replace(kind.traits, kind="Fancy"))

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from specdsl.cli import progress
+from specdsl.cli.progress import training_progress, working
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_where_nobody_watches_nothing_spins(capsys: pytest.CaptureFixture[str]) -> None:
+    with working("loading"):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_terminal_shows_what_takes_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with working("loading"):
+        pass
+    assert "loading ..." in terminal.getvalue()
+
+
+def test_a_log_file_gets_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with training_progress() as show:
+        for step in range(1, 61):
+            now[0] = step / 2
+            show(step, 60, {"loss": 1 / step} if step % 5 == 0 else {})
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["step 20 of 60, loss 0.0500", "step 40 of 60, loss 0.0250", "step 60 of 60, loss 0.0167"]
+
+
+def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with training_progress() as show:
+        show(3, 9, {"loss": 0.5})
+    assert "loss 0.5000" in terminal.getvalue()
+    assert "3/9" in terminal.getvalue()

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import specdsl
+from tests.cli.conftest import Run
+
+ROWS = ["a good film,yes", "the plot was bad,no", "good good,yes", "bad film,no"]
+QUICK = ("--epochs", "2", "--lr", "0.01", "--batch-size", "8", "--device", "cpu")
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> str:
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label", *ROWS * 10]) + "\n")
+    return "reviews.csv"
+
+
+def test_it_trains_saves_and_tells(run: Run, tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    result = run("train", "W + A@G@B | orth(A)", "--model", str(tiny_bert), "--data", reviews, "--set", "r=2", *QUICK)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    trainable = 2 * (4 * 2 * (32 + 32) + 2 * 2 * (32 + 48) + 6 * 2 * 2)
+    assert lines[0] == "classification of text by label: no, yes"
+    assert lines[1].startswith(f"{trainable:,} trainable parameters, ")
+    assert lines[1].endswith(", and 66 in modules trained whole")
+    assert lines[2].startswith("trained on 36 examples in ")
+    assert lines[2].endswith(" s, evaluated on 4 others")
+    assert lines[3].split() == ["before", "after", "baseline"]
+    assert [line.split()[0] for line in lines[4:7]] == ["accuracy", "f1", "loss"]
+    assert lines[7] == "saved in adapter"
+    assert (tmp_path / "adapter" / "adapter.json").is_file()
+
+
+def test_json_has_the_same_numbers(run: Run, tiny_bert: Path, reviews: str) -> None:
+    result = run("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK, "--json", "--output", "out")
+    found = json.loads(result.stdout)
+    assert found["examples"] == {"train": 36, "evaluation": 4}
+    assert found["folder"] == "out"
+    assert found["before"].keys() == found["after"].keys() == {"accuracy", "f1", "loss"}
+    assert found["head_parameters"] == 66
+    assert found["task"]["classes"] == ["no", "yes"]
+
+
+def test_settings_come_from_a_file_and_options_overrule_it(
+    run: Run, tmp_path: Path, tiny_bert: Path, reviews: str
+) -> None:
+    (tmp_path / "settings.yaml").write_text("output: from-file\nepochs: 1\nlr: 1e-2\nlimit: 8\ndevice: cpu\n")
+    arguments = ("train", "lora", "--model", str(tiny_bert), "--data", reviews, "--config", "settings.yaml", "--json")
+    found = json.loads(run(*arguments, "--limit", "12").stdout)
+    assert (found["examples"]["train"], found["folder"]) == (12, "from-file")
+
+
+def test_placement_and_index_values_reach_the_adapter(run: Run, tiny_bert: Path, reviews: str) -> None:
+    spec = "index I : r | W + scatter(v, I, n, m) | v : r ~ zeros"
+    placed = ("--on", "attention.query", "--layers", "1", "--set", "I=[0,5,9]", "--train", "norm")
+    result = run("train", spec, "--model", str(tiny_bert), "--data", reviews, *QUICK, *placed)
+    assert (result.exit_code, result.stderr) == (0, "")
+    from specdsl.runtime.checkpoint import read
+
+    record, _ = read("adapter")
+    assert [target.name for target in record.targets] == ["encoder.layer.1.attention.self.query"] or [
+        target.name for target in record.targets
+    ] == ["bert.encoder.layer.1.attention.self.query"]
+    assert record.indices == {"I": [0, 5, 9]}
+    assert len(record.trained_whole) == 1 + 5
+
+
+def test_a_saved_adapter_is_evaluated_from_its_folder(run: Run, tiny_bert: Path, reviews: str) -> None:
+    trained = json.loads(
+        run("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK, "--json").stdout
+    )
+    found = json.loads(run("eval", "adapter", "--data", reviews, "--device", "cpu", "--json").stdout)
+    assert found["metrics"] == pytest.approx(trained["after"])
+    assert (found["examples"], found["held_out"]) == (4, True)
+    shown = run("eval", "adapter", "--data", reviews, "--device", "cpu").stdout.splitlines()
+    assert shown[0] == "classification of text by label: no, yes"
+    assert shown[1].split() == ["accuracy", f"{trained['after']['accuracy']:.4f}"]
+    assert shown[-1] == "on 4 examples held out in training"
+
+
+def test_a_wrong_spec_ends_before_anything_is_loaded(run: Run, tmp_path: Path) -> None:
+    result = run("train", "W + alhpa*A@B", "--model", "nowhere", "--data", "nowhere.csv")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("<spec>:1:5: `alhpa` is not declared\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_model_is_loaded_for_evaluation(run: Run, tiny_bert: Path, reviews: str, tmp_path: Path) -> None:
+    run("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK)
+    moved = tmp_path / "moved"
+    moved.symlink_to(tiny_bert)
+    assert run("eval", "adapter", "--data", reviews, "--model", str(moved), "--device", "cpu").exit_code == 0
+    assert specdsl.load is not None
