@@ -159,7 +159,8 @@ def _trained(adapter: Adapter) -> list[tuple[str, str, Tensor]]:
 
 def _record(adapter: Adapter, tensors: dict[str, Tensor]) -> AdapterRecord:
     spec = adapter.spec
-    derives = reads_base_values(spec)
+    constants = [node for member in adapter.members for node in member.layer.lowered.constants]
+    derives = reads_base_values(spec) or any(isinstance(node, Site) for node in topological(constants))
     return AdapterRecord(
         format=1,
         specdsl=VERSION,
@@ -195,7 +196,8 @@ def reads_base_values(spec: Spec) -> bool:
     nodes = topological([*ir.targets.values(), *(penalty.value for penalty in ir.penalties)])
     has_initial = any(isinstance(node, Initial) for node in nodes)
     derived = any(
-        node.definition.name in ("svd", "qr", "ldu", "eigh", "pinv") and any(isinstance(n, Site) for n in topological([node]))
+        node.definition.name in ("svd", "qr", "ldu", "eigh", "pinv")
+        and any(isinstance(n, Site) for n in topological([node]))
         for node in nodes
         if hasattr(node, "definition")
     )
@@ -279,7 +281,7 @@ def read(folder: str | Path) -> tuple[AdapterRecord, dict[str, Tensor]]:
     tensors: dict[str, Tensor] = {}
     try:
         with safe_open(place / TENSORS, framework="pt") as file:
-            for name in file.keys():
+            for name in file.keys():  # noqa: SIM118  (it is no dictionary)
                 tensors[name] = file.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise SpecCheckpointError(f"`{place / TENSORS}` cannot be read: {error}") from None
@@ -311,7 +313,7 @@ def _spec(record: AdapterRecord, folder: str | Path) -> Spec:
 def _number(text: str) -> Any:
     from fractions import Fraction
 
-    return Fraction(text) if "/" in text or "." not in text and "e" not in text.lower() else float(text)
+    return Fraction(text) if "/" in text or not set(".eE") & set(text) else float(text)
 
 
 def _without_placement(spec: Spec) -> Spec:
@@ -383,9 +385,8 @@ def _fill(adapter: Adapter, tensors: dict[str, Tensor]) -> None:
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             for key, now in module.state_dict().items():
                 if key in state and state[key].shape != now.shape:
-                    raise SpecCheckpointError(
-                        f"`{place}`, trained whole, does not fit: {key} is {tuple(now.shape)}, not {tuple(state[key].shape)}"
-                    )
+                    shapes = f"{tuple(now.shape)}, not {tuple(state[key].shape)}"
+                    raise SpecCheckpointError(f"`{place}`, trained whole, does not fit: {key} is {shapes}")
             try:
                 module.load_state_dict(state)
             except RuntimeError as error:

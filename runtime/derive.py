@@ -156,7 +156,7 @@ class _Deriver:
 def _computed(value: Callable[[], Tensor], what: str, module: SurveyedModule) -> Tensor:
     try:
         return value()
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise SpecStartError(f"{what} cannot be computed in `{module.target.name}`: {error}") from None
 
 

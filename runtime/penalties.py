@@ -227,7 +227,7 @@ class PenaltyLedger:
                 if own is not None:
                     own._passed()
 
-            total.register_hook(passed)
+            total.register_hook(passed)  # type: ignore[no-untyped-call]
         return total
 
     def _passed(self) -> None:
@@ -252,7 +252,10 @@ def _watch(parameter: nn.Parameter, ledger: weakref.ref[PenaltyLedger]) -> list[
         if own is not None:
             own._after_accumulation(cast(nn.Parameter, parameter))
 
-    return [parameter.register_hook(before), parameter.register_post_accumulate_grad_hook(after)]
+    return [
+        parameter.register_hook(before),  # type: ignore[no-untyped-call]
+        parameter.register_post_accumulate_grad_hook(after),  # type: ignore[no-untyped-call]
+    ]
 
 
 class _Part:

@@ -446,7 +446,7 @@ class _Planner:
         return order
 
     def _number(self, size: Size) -> int:
-        return max(1, round(self.sizes.number(size)))
+        return max(1, int(round(self.sizes.number(size))))
 
     def _entries(self, node: Node) -> int:
         product = 1

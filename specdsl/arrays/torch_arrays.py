@@ -160,7 +160,8 @@ class TorchArrays:
     def svd(self, array: Any) -> tuple[Any, Any, Any]:
         U, S, V = torch.linalg.svd(_wide(array), full_matrices=False)
         signs = self._column_signs(U.detach())
-        return _narrow(array, U * signs, S, V * signs.transpose(-1, -2))
+        found: tuple[Any, Any, Any] = _narrow(array, U * signs, S, V * signs.transpose(-1, -2))
+        return found
 
     def _column_signs(self, U: Any) -> Any:
         largest = U.gather(-2, largest_columns(U, torch.abs).unsqueeze(-2))
@@ -169,14 +170,17 @@ class TorchArrays:
     def qr(self, array: Any) -> tuple[Any, Any]:
         Q, R = torch.linalg.qr(_wide(array))
         signs = _one_or_minus_one(R.detach().diagonal(dim1=-2, dim2=-1))
-        return _narrow(array, Q * signs.unsqueeze(-2), R * signs.unsqueeze(-1))
+        found: tuple[Any, Any] = _narrow(array, Q * signs.unsqueeze(-2), R * signs.unsqueeze(-1))
+        return found
 
     def lu(self, array: Any) -> tuple[Any, Any, Any]:
-        return _narrow(array, *torch.linalg.lu(_wide(array)))
+        found: tuple[Any, Any, Any] = _narrow(array, *torch.linalg.lu(_wide(array)))
+        return found
 
     def eigh(self, array: Any) -> tuple[Any, Any]:
         values, vectors = torch.linalg.eigh(_wide(array))
-        return _narrow(array, values, vectors * self._column_signs(vectors.detach()))
+        found: tuple[Any, Any] = _narrow(array, values, vectors * self._column_signs(vectors.detach()))
+        return found
 
     def fft2(self, array: Any) -> Any:
         return torch.fft.fft2(_wide(array))

@@ -130,9 +130,15 @@ class ModuleAdapters(nn.Module):
                 if "b" in changed:
                     start = torch.zeros_like(changed["b"]) if base.bias is None else base.bias
                     offset = changed["b"] if offset is None else offset + (changed["b"] - start)
-        weight = base.weight.data if total is None else base.layout(total).to(base.weight.dtype).contiguous()
-        bias = base.bias if offset is None else offset.to((base.weight if base.bias is None else base.bias).dtype)
-        return weight, None if bias is None else bias.data
+        weight = base.weight.data if total is None else _own(base.layout(total), base.weight.dtype)
+        if offset is None:
+            return weight, None if base.bias is None else base.bias.data
+        return weight, _own(offset, (base.weight if base.bias is None else base.bias).dtype)
+
+
+def _own(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A copy in memory of its own: `W' = D` would otherwise be the factor itself."""
+    return tensor.detach().to(dtype).clone(memory_format=torch.contiguous_format)
 
 
 class AdaptedLayer:

@@ -180,17 +180,20 @@ class Body:
 
     def _folded(self, node: Apply) -> Code:
         """A long sum or product from left to right, a line at a time."""
-        if self.leaf(node) is not None:
-            return self._code(node)
-        terms: list[Node] = []
-        for term in node.arguments:
-            longer = self._applied(Apply(node.shape, node.operator, (*terms, term)))
-            if len(longer.text) > LONGEST and len(terms) > 1:
-                done = self.assigned(_word(node), self._applied(Apply(node.shape, node.operator, tuple(terms))))
-                terms = [Factor(node.shape, done.text)]
-                self.codes[terms[0]] = done
-            terms.append(term)
-        return self._applied(Apply(node.shape, node.operator, tuple(terms)))
+
+        def first(*terms: Node) -> Code:
+            return self._applied(Apply(node.shape, node.operator, terms))
+
+        begun = node.arguments[:1]
+        for term in node.arguments[1:]:
+            if len(first(*begun, term).text) > LONGEST and len(begun) > 1:
+                done = self.assigned(_word(node), first(*begun))
+                begun = (Factor(node.shape, done.text),)
+                self.codes[begun[0]] = done
+            if len(first(*begun, term).text) > LONGEST:
+                self.hoist(max(begun[0], term, key=self._hoistable))
+            begun = (*begun, term)
+        return first(*begun)
 
     def _unpack(self, node: Apply) -> None:
         value = self._applied(node)

@@ -37,11 +37,12 @@ class Call:
         object.__setattr__(self, "options", dict(self.node.options))
 
     def option(self, name: str) -> Code:
-        """An option as code; sizes as whole numbers."""
-        value = self.options[name]
-        kind = next((option.kind for option in self.node.definition.options if option.name == name), "number")
+        """An option as code, its default if it is not given; sizes as whole numbers."""
+        declared = {option.name: option for option in self.node.definition.options}
+        value = self.options[name] if name in self.options else declared[name].default
         if isinstance(value, Size):
-            return self.sizes.whole(value) if kind == "size" or name == "seed" else self.sizes.number(value)
+            is_whole = name == "seed" or (name in declared and declared[name].kind == "size")
+            return self.sizes.whole(value) if is_whole else self.sizes.number(value)
         return Code(self.sizes.shape(value) if isinstance(value, tuple) else repr(value))
 
     @property
@@ -68,7 +69,8 @@ def template(text: str, bracketed: bool = False) -> Emission:
 
     def write(call: Call) -> Code:
         arguments = [Code(code.at(ATOM)) for code in call.arguments] if bracketed else call.arguments
-        options = {name: call.option(name) for name in call.options if name not in ("label", "shape", "items")}
+        names = {option.name for option in call.node.definition.options} - {"shape", "items"}
+        options = {name: call.option(name) for name in names if f"{{{name}}}" in text}
         return Code(text.format(*arguments, **options, like=call.like))
 
     return write

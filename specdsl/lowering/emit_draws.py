@@ -15,7 +15,8 @@ def _drawn(method: str, of_seed: str = "") -> Emission:
     """A tensor filled at random; with a seed, always alike."""
 
     def write(call: Call) -> Code:
-        values = {name: call.option(name) for name in ("std", "low", "high") if name in call.options}
+        declared = {option.name for option in call.node.definition.options}
+        values = {name: call.option(name) for name in declared & {"std", "low", "high"}}
         if call.options.get("seed") is None:
             return Code(f"{call.like}.new_empty({call.shape}).{method.format(**values)}")
         return Code(f"{of_seed.format(seed=call.option('seed'), **values)}, {call.shape}).to({call.like})")

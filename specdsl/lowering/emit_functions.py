@@ -52,7 +52,7 @@ def random_orthonormal(*shape: int, seed: int | None = None) -> Tensor:
     *stack, rows, columns = shape
     generator = None if seed is None else seeded(seed)
     size = (*stack, max(rows, columns), min(rows, columns))
-    Q, _ = qr(torch.randn(size, generator=generator))
+    Q, _ = qr(torch.randn(size, generator=generator, dtype=torch.float64))
     return Q if rows >= columns else Q.mT
 
 
@@ -126,7 +126,7 @@ def skew_from(q: Tensor) -> Tensor:
 def cayley(Q: Tensor) -> Tensor:
     """(I - Q) @ (I + Q)^-1, a rotation for skew Q."""
     one = eye(Q.shape[-1], Q)
-    inverse = torch.linalg.inv(at_least_float32(one + Q))
+    inverse: Tensor = torch.linalg.inv(at_least_float32(one + Q))
     return (one - Q) @ inverse.to(Q.dtype)
 
 

@@ -146,7 +146,7 @@ class LayerAdapter(nn.Module):
         if attribute in self._parameters:
             parameter = self._parameters[attribute]
             return [parameter] if parameter is not None else []
-        return list(self.parametrizations[attribute].parameters())  # type: ignore[index,operator,union-attr]
+        return list(self.parametrizations[attribute].parameters())  # type: ignore[index,union-attr]
 
     def read(self, node: Node) -> Tensor:
         """The stored tensor of a factor, a constant or a start."""
@@ -190,7 +190,8 @@ class Orthonormal(nn.Module):
         Q, R = torch.linalg.qr(tall.to(torch.promote_types(tall.dtype, torch.float32)))
         signs = torch.sign(R.detach().diagonal(dim1=-2, dim2=-1))
         Q = (Q * torch.where(signs == 0, torch.ones_like(signs), signs).unsqueeze(-2)).to(free.dtype)
-        return Q if free.shape[-2] >= free.shape[-1] else Q.mT
+        kept: Tensor = Q if free.shape[-2] >= free.shape[-1] else Q.mT
+        return kept
 
     def right_inverse(self, value: Tensor) -> Tensor:
         return value

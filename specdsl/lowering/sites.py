@@ -235,7 +235,8 @@ class ConvolutionSite(LayerSite):
             pads = module._reversed_padding_repeated_twice[2 * (1 - axis) : 2 * (1 - axis) + 2]
             extent = x.shape[-2 + axis] + sum(pads) - module.dilation[axis] * (module.kernel_size[axis] - 1) - 1
             sizes.append(extent // module.stride[axis] + 1)
-        return y.transpose(-1, -2).unflatten(-1, sizes)
+        output: Tensor = torch.unflatten(y.transpose(-1, -2), -1, sizes)
+        return output
 
 
 class NormSite(LayerSite):
@@ -340,7 +341,7 @@ def _is_root_mean_square(module: nn.Module) -> bool:
 
 def _scales_by_weight(norm: nn.Module, width: int) -> bool:
     """Whether the norm is `x / rms(x) * w`: many of that name scale by `1 + w`, or by something else as well."""
-    stand_in = copy(norm)
+    stand_in: Any = copy(norm)
     stand_in.__class__ = own_class(norm)
     forward: Any = own_class(norm).forward
     # Values are compared, so this runs on the CPU and outside of a mode that gives fake ones.

@@ -86,7 +86,9 @@ def test_an_error_shows_a_short_piece_of_a_long_line(run: Run) -> None:
     assert "^^^^^" in result.stderr
 
 
-@pytest.mark.parametrize("setting", ["r=1e999999999", "r=" + "9" * 100_000, "r=1/0", "r=inf", "r=-inf", "r=nan", "r=0x10"])
+@pytest.mark.parametrize(
+    "setting", ["r=1e999999999", "r=" + "9" * 100_000, "r=1/0", "r=inf", "r=-inf", "r=nan", "r=0x10"]
+)
 def test_a_hostile_setting_is_refused(setting: str, run: Run) -> None:
     result = run("check", "lora", "--set", setting)
     assert (result.exit_code, result.stdout) == (2, "")

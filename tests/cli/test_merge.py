@@ -28,7 +28,7 @@ TOKENS = torch.tensor([[2, 7, 11, 5, 3]])
 
 def trained_values(model: PreTrainedModel, spec: str, **options: Any) -> specdsl.Adapter:
     """An adapter whose factors are away from their start."""
-    adapter = specdsl.attach(model, spec, r=2, **options)
+    adapter = specdsl.attach(model, spec, **options)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in adapter.parameters():
@@ -43,9 +43,9 @@ def test_the_folder_is_the_adapted_model_without_specdsl(run: Run, tmp_path: Pat
     assert (result.exit_code, result.output) == (0, "merged model in merged\n")
     merged = AutoModel.from_pretrained(tmp_path / "merged")
     assert "specdsl" not in (tmp_path / "merged" / "config.json").read_text()
-    assert load_file(tmp_path / "merged" / "model.safetensors").keys() == load_file(
-        tiny_bert / "model.safetensors"
-    ).keys()
+    assert (
+        load_file(tmp_path / "merged" / "model.safetensors").keys() == load_file(tiny_bert / "model.safetensors").keys()
+    )
     with torch.no_grad():
         expected = model.eval()(TOKENS).last_hidden_state
         assert torch.allclose(merged.eval()(TOKENS).last_hidden_state, expected, atol=1e-5)

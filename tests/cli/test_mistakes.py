@@ -62,9 +62,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "mistake",
     [pytest.param(one, id=f"{name}-{number}") for name, found in MISTAKES.items() for number, one in enumerate(found)],
 )
-def test_a_mistake_is_told_word_for_word(
-    mistake: Mistake, workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_is_told_word_for_word(mistake: Mistake, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     result = CliRunner().invoke(main, mistake.arguments)
     assert result.stderr == f"{mistake.text}\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import specdsl
+from specdsl.runtime.checkpoint import read
 from tests.cli.conftest import Run
 
 ROWS = ["a good film,yes", "the plot was bad,no", "good good,yes", "bad film,no"]
@@ -55,23 +55,17 @@ def test_settings_come_from_a_file_and_options_overrule_it(
 
 def test_placement_and_index_values_reach_the_adapter(run: Run, tiny_bert: Path, reviews: str) -> None:
     spec = "index I : r | W + scatter(v, I, n, m) | v : r ~ zeros"
-    placed = ("--on", "attention.query", "--layers", "1", "--set", "I=[0,5,9]", "--train", "norm")
+    placed = ("--on", "attention.query", "--layers", "1", "--set", "I=[2,0,1]", "--train", "norm")
     result = run("train", spec, "--model", str(tiny_bert), "--data", reviews, *QUICK, *placed)
     assert (result.exit_code, result.stderr) == (0, "")
-    from specdsl.runtime.checkpoint import read
-
     record, _ = read("adapter")
-    assert [target.name for target in record.targets] == ["encoder.layer.1.attention.self.query"] or [
-        target.name for target in record.targets
-    ] == ["bert.encoder.layer.1.attention.self.query"]
-    assert record.indices == {"I": [0, 5, 9]}
+    assert [target.name for target in record.targets] == ["bert.encoder.layer.1.attention.self.query"]
+    assert record.indices == {"I": [2, 0, 1]}
     assert len(record.trained_whole) == 1 + 5
 
 
 def test_a_saved_adapter_is_evaluated_from_its_folder(run: Run, tiny_bert: Path, reviews: str) -> None:
-    trained = json.loads(
-        run("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK, "--json").stdout
-    )
+    trained = json.loads(run("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK, "--json").stdout)
     found = json.loads(run("eval", "adapter", "--data", reviews, "--device", "cpu", "--json").stdout)
     assert found["metrics"] == pytest.approx(trained["after"])
     assert (found["examples"], found["held_out"]) == (4, True)
@@ -93,4 +87,3 @@ def test_another_model_is_loaded_for_evaluation(run: Run, tiny_bert: Path, revie
     moved = tmp_path / "moved"
     moved.symlink_to(tiny_bert)
     assert run("eval", "adapter", "--data", reviews, "--model", str(moved), "--device", "cpu").exit_code == 0
-    assert specdsl.load is not None

@@ -18,7 +18,6 @@ def test_every_setting_is_an_option_with_its_description(name: str) -> None:
     option, description = OPTIONS[name], TrainSettings.model_fields[name].description
     assert option.opts == [f"--{name.replace('_', '-')}"]
     assert (option.help or "").lower().startswith(str(description).lower())
-    assert option.get_default(click.Context(command)) is None
 
 
 def test_options_have_the_settings_types() -> None:

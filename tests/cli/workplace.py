@@ -50,7 +50,9 @@ def prepare(folder: Path) -> None:
     (folder / "no_specs").mkdir()
     bert = BertModel(BertConfig(**SMALL))
     bert.save_pretrained(folder / "bert")
-    gpt2 = GPT2LMHeadModel(GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=2, n_positions=40, bos_token_id=1, eos_token_id=1))
+    gpt2 = GPT2LMHeadModel(
+        GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=2, n_positions=40, bos_token_id=1, eos_token_id=1)
+    )
     gpt2.save_pretrained(folder / "gpt")
     _adapters(folder, bert, gpt2)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import nn
 
 import specdsl
 from specdsl.elaborate.start_check import example_sizes
-from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecTargetError
+from specdsl.errors import SpecNotBuiltError, SpecSettingError
 from specdsl.library_specs import library_names
 from specdsl.lowering.emit import AdaptedKind, emit_torch, emit_torch_file
 from specdsl.lowering.emit_operators import add_emission
@@ -79,6 +80,12 @@ SPECS = {
 }
 """Specs of every form. The library's and the literal methods come in addition."""
 
+PAIRS = [
+    (layer, method)
+    for layer, method in product(LAYERS, METHODS)
+    if not (method == "attention" and "embedding" in layer)  # which an embedding refuses
+]
+
 
 def tokens(n: int) -> torch.Tensor:
     return torch.randn(2, 5, n, dtype=torch.float64)
@@ -93,13 +100,9 @@ def test_a_linear_layer_computes_the_same(name: str, n: int, m: int, bias: bool,
     check(linear(n, m, bias), SPECS[name], tokens(n), tmp_path)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("layer", "method"), PAIRS)
 def test_every_layer_type_computes_the_same(layer: str, method: str, tmp_path: Path) -> None:
-    try:
-        check(make(layer), METHODS[method][0], LAYERS[layer].sample(), tmp_path)
-    except SpecTargetError as error:
-        assert "is an embedding" in error.message
+    check(make(layer), METHODS[method][0], LAYERS[layer].sample(), tmp_path)
 
 
 def small(name: str) -> list[tuple[Spec, int, int]]:

@@ -1,8 +1,8 @@
 """A training step of every spec on fake tensors of an accelerator, without one: `python -m tests.runtime.fake_device`.
 
-Prints a JSON object: for each case the devices of all tensors that the step made and the waits for the device, or the
-error. It runs in a process of its own: a CPU build of torch has no autograd for `cuda`, so the step then runs on a
-device type that is registered for it, and attaching, the forward pass, the penalty and merging on `cuda:0` too.
+Prints a JSON object: for each case the devices of all tensors that were made and the waits for the device, or the error.
+It runs in a process of its own. A CPU build of torch has no autograd for `cuda`: there the whole step runs on a device
+type registered as a stand-in, and on `cuda:0` all but the backward pass: attaching, the forward pass, merging.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -46,10 +47,13 @@ OTHERS = {
 }
 
 
+IN_ALL_LAYERS = ("W@diag(t)", "W .* (1 + A@B) | r = 2", "y .* l")
+
+
 def cases() -> dict[str, str]:
     """Every spec by its name."""
-    written = {name: spec for name, (spec, _) in METHODS.items()}
-    return {**{f"library {name}": name for name in library_names()}, **written, **OTHERS}
+    library = {name: name for name in library_names()}
+    return {name: spec for name, (spec, _) in METHODS.items()} | library | OTHERS
 
 
 class Watch(TorchDispatchMode):
@@ -83,10 +87,15 @@ def held(model: nn.Module) -> Iterator[Tensor]:
     yield from (parameter.grad for parameter in model.parameters() if parameter.grad is not None)
 
 
+@cache
+def checked(spec: str) -> specdsl.Spec:
+    """The spec, with a rank that fits the layers."""
+    parsed = specdsl.parse(spec)
+    return parsed.set(r=2) if re.search(r"\br\b", str(parsed.facts.trained)) else parsed
+
+
 def attached(model: nn.Module, spec: str) -> Adapter:
-    checked = specdsl.parse(spec)
-    ranked = re.search(r"\br\b", str(checked.facts.trained)) is not None
-    return specdsl.attach(model, checked.set(r=4) if ranked else checked, on="re:.*[024]")
+    return specdsl.attach(model, checked(spec), on="re:.*[024]")
 
 
 def run(model: nn.Module, x: Tensor, spec: str, train: bool) -> dict[str, Any]:
@@ -117,16 +126,21 @@ def outcome(model: nn.Module, x: Tensor, spec: str, train: bool) -> dict[str, An
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-def everything(device: str, train: bool) -> dict[str, Any]:
-    """The outcome of every spec in linear layers, in bfloat16 too, and of some in every layer type."""
+def in_linear_layers(device: str, dtype: torch.dtype, train: bool) -> dict[str, Any]:
+    """The outcome of every spec in a model of linear layers."""
     found: dict[str, Any] = {}
     for name, spec in cases().items():
-        for dtype in (torch.float32, torch.bfloat16):
-            model = nn.Sequential(nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 16, bias=False), nn.ReLU(), nn.Linear(16, 12))
-            x = torch.empty(5, 16, dtype=dtype, device=device)
-            found[f"{name} {dtype}"] = outcome(on_device(model, device, dtype), x, spec, train)
+        model = nn.Sequential(nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 16, bias=False), nn.ReLU(), nn.Linear(16, 12))
+        x = torch.empty(5, 16, dtype=dtype, device=device)
+        found[name] = outcome(on_device(model, device, dtype), x, spec, train)
+    return found
+
+
+def in_all_layers(device: str, train: bool) -> dict[str, Any]:
+    """The outcome of some specs in every layer type."""
+    found: dict[str, Any] = {}
     for layer, kind in LAYERS.items():
-        for spec in ("W + A@B | r = 2", "W .* (1 + A@B) | r = 2", "y .* l"):
+        for spec in IN_ALL_LAYERS:
             x = kind.sample().to(device)
             x = x.float() if x.is_floating_point() else x
             model = on_device(nn.Sequential(kind.make()), device, torch.float32)
@@ -136,14 +150,16 @@ def everything(device: str, train: bool) -> dict[str, Any]:
 
 def main() -> None:
     warnings.simplefilter("error")
+    has_cuda = torch.version.cuda is not None
     found = {}
     with FakeTensorMode():
-        found["cuda:0"] = everything("cuda:0", train=torch.version.cuda is not None)
-    if torch.version.cuda is None:
+        found["cuda:0"] = in_linear_layers("cuda:0", torch.float32, has_cuda)
+    if not has_cuda:
         _setup_privateuseone_for_python_backend("stand_in")
-        with FakeTensorMode():
-            found["stand_in:0"] = everything("stand_in:0", train=True)
-    print(json.dumps(found))
+    device = "cuda:0" if has_cuda else "stand_in:0"
+    with FakeTensorMode():
+        found["step"] = in_linear_layers(device, torch.bfloat16, True) | in_all_layers(device, True)
+    print(json.dumps({"device": device, "found": found}))
 
 
 if __name__ == "__main__":
