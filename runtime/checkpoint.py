@@ -70,10 +70,12 @@ def save(adapter: Adapter, folder: str | Path) -> Path:
 
     Raises:
         SpecFileError: the folder cannot be written, or holds something that is no adapter. It is as it was.
-        SpecCheckpointError: the adapter is detached, so what it trained whole is gone.
+        SpecCheckpointError: the adapter is detached or disabled, so what it trained whole is not in the model.
     """
     if not adapter.is_attached:
         raise SpecCheckpointError(f"the adapter `{adapter.name}` is not attached any more", hint="save before `detach`")
+    if any(adapter.name in member.state.disabled for member in adapter.members):
+        raise SpecCheckpointError(f"the adapter `{adapter.name}` is disabled", hint="save outside of `disabled()`")
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise SpecFileError(f"`{target}` is a file", hint="choose a folder")

@@ -109,8 +109,13 @@ class Plan:
 
     @cached_property
     def builds_weight(self) -> bool:
-        """Whether a full W' is built in every step."""
-        return any(isinstance(node, Through) for node in topological([self.output]))
+        """Whether activations meet a full `n x m` matrix that is built in every step, not one that is stored."""
+        stored = {BASE_WEIGHT, *self.constants}
+        return any(
+            matrix.shape == BASE_WEIGHT.shape and matrix not in stored and not isinstance(matrix, Factor)
+            for node in topological([self.output])
+            for matrix in _matrices(node)
+        )
 
     @property
     def order(self) -> str:
@@ -586,6 +591,18 @@ def topological_outside_initial(root: Node) -> list[Node]:
             if not isinstance(node, Initial | Layers):
                 stack += node.children
     return found
+
+
+def _matrices(node: Node) -> tuple[Node, ...]:
+    """The matrices that activations are multiplied by."""
+    match node:
+        case Project():
+            return (node.matrix,)
+        case Through():
+            return (node.weight,)
+        case Apply(operator="matmul") if _in_tokens(node):
+            return node.arguments[1:]
+    return ()
 
 
 def _times_ones(row: Node, vector: Node) -> Node:

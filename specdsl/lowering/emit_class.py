@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specdsl.ir import Node, Scalar
-from specdsl.lowering.emit_body import LONGEST, Body, Context
+from specdsl.lowering.emit_body import LONGEST, RESERVED, Body, Context
 from specdsl.lowering.emit_code import WIDTH, Code, Names, escaped, indented, remark, wrapped
 from specdsl.lowering.emit_constructor import Constructor, Parameter, assignment
 from specdsl.lowering.emit_holdings import AdaptedKind, Holdings, renamed
@@ -34,7 +34,9 @@ class ClassWriter:
         self.holdings = Holdings(kind)
         scalars = {one: node.size for one, node in self.ir.definitions.items() if isinstance(node, Scalar)}
         values = self.ir.definitions.keys() - scalars.keys()
-        self.sizes = SizeNames(kind.sizes, Names({*self.holdings.names.taken, *values, *FUNCTION_NAMES}), scalars)
+        self.sizes = SizeNames(
+            kind.sizes, Names({*self.holdings.names.taken, *RESERVED, *values, *FUNCTION_NAMES}), scalars
+        )
         taken = {*FUNCTION_NAMES, *self.ir.hyper, *self.layer.sizes, *scalars, "layer", "layers"}
         self.context = Context(self.layer, kind.sizes, self.holdings.named, kind.traits.has_bias, frozenset(taken))
         self.used: dict[str, None] = {}

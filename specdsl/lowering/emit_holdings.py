@@ -9,7 +9,7 @@ from torch import nn
 
 from specdsl.interpret import Sizes
 from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Part, Scalar, interned, rebuilt, topological
-from specdsl.lowering.emit_body import PART_NAMES, RESERVED
+from specdsl.lowering.emit_body import PART_NAMES
 from specdsl.lowering.emit_code import Code, Names
 from specdsl.lowering.layer_adapter import Lowered, initial_nodes
 from specdsl.plan import LayerTraits, Project, Through, prepared_weight
@@ -52,7 +52,7 @@ class Holdings:
         self.ir = kind.lowered.ir
         self.lowered = kind.lowered
         self.named = _named(kind)
-        self.names = Names({*dir(nn.Module()), *RESERVED, *METHODS}, are_attributes=True)
+        self.names = Names({*dir(nn.Module()), *METHODS}, are_attributes=True)
         self.factors = {name: self.names.fresh(name) for name in self._factors_in_use()}
         self.constants = {node: self.names.fresh(self._constant_name(node)) for node in self._constant_nodes()}
         self._read: set[Node] = set()

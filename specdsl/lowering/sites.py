@@ -350,7 +350,7 @@ def _scales_by_weight(norm: nn.Module, width: int) -> bool:
         x = torch.linspace(-1.0, 2.0, width, device="cpu")
         stand_in.__dict__["_parameters"] = {"weight": nn.Parameter(weight)}
         try:
-            found = forward(stand_in, x.unsqueeze(0))
+            found: Any = forward(stand_in, x.unsqueeze(0))
         except Exception:  # a forward of its own that wants other inputs, or other parameters
             return False
         wanted = RootMeanSquareSite(stand_in).through(x.unsqueeze(0), weight, None)
@@ -358,7 +358,8 @@ def _scales_by_weight(norm: nn.Module, width: int) -> bool:
 
 
 def _is_layer_norm(module: nn.Module) -> bool:
-    return _runs_as(module, nn.LayerNorm) and module.weight is not None and module.weight.dim() == 1
+    weight = getattr(module, "weight", None)
+    return _runs_as(module, nn.LayerNorm) and isinstance(weight, Tensor) and weight.dim() == 1
 
 
 def _is_transposed_linear(module: nn.Module) -> bool:

@@ -44,7 +44,8 @@ def test_the_table_says_it_all(run: Run) -> None:
     rows = [line for line in lines if "y' = " in line]
     assert len(rows) == 6
     assert rows[4].startswith(
-        "encoder.layer.{0..11}.intermediate.dense mlp.up 768 x 3072 A 768 x 8, G 8 x 8, B 8 x 3072 369,408 y' = y + x@A@G@B"
+        "encoder.layer.{0..11}.intermediate.dense mlp.up 768 x 3072 A 768 x 8, G 8 x 8, B 8 x 3072 369,408 "
+        "y' = y + x@A@G@B +"
     )
     assert lines[lines.index("penalties") + 1] == "orth(A), over 72 modules"
     assert "rank W' - W has rank at most r = 8" in lines

@@ -80,10 +80,12 @@ SPECS = {
 }
 """Specs of every form. The library's and the literal methods come in addition."""
 
+KINDS = ("linear_without_bias", "gpt2_conv1d", "embedding", "conv", "layer_norm", "rms_norm")
 PAIRS = [
     (layer, method)
     for layer, method in product(LAYERS, METHODS)
-    if not (method == "attention" and "embedding" in layer)  # which an embedding refuses
+    if (layer in KINDS or method in ("lora", "hydra", "ssb"))
+    and not (method == "attention" and "embedding" in layer)  # which an embedding refuses
 ]
 
 

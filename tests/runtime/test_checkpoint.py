@@ -276,8 +276,10 @@ def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"thesis.tex": b"text"}
 
 
-def test_a_detached_adapter_cannot_be_saved(tmp_path: Path) -> None:
+def test_a_detached_or_disabled_adapter_cannot_be_saved(tmp_path: Path) -> None:
     adapter = specdsl.attach(mlp(), LORA, train="re:2", on="re:0")
+    with adapter.disabled(), pytest.raises(SpecCheckpointError, match="the adapter `default` is disabled"):
+        adapter.save(tmp_path / "adapter")
     adapter.detach()
     with pytest.raises(SpecCheckpointError) as caught:
         adapter.save(tmp_path / "adapter")
