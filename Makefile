@@ -7,13 +7,13 @@
 #   make clean      removes .venv and everything built
 #
 #   make PYTHON=python3.12 ...        another interpreter than the first suitable one
-#   make test ARGS="-k parse -x"     options for pytest
+#   make test ARGS="-k parse -x"     options for pytest, in place of -n 2 (two processes)
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
-ARGS ?=
+ARGS ?= -n 2
 
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -27,7 +27,7 @@ test: lint
 test-gpu: $(INSTALLED)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() \
 	else "make test-gpu: there is no CUDA device here (or a CPU build of torch); no test was run")'
-	$(BIN)/python -m pytest -m gpu $(ARGS)
+	$(BIN)/python -m pytest -m gpu
 
 demo: $(INSTALLED)
 	$(BIN)/python scripts/demo.py

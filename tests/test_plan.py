@@ -115,7 +115,7 @@ def products(model: nn.Module, x: Tensor) -> int:
     """The operations of all matrix products in a step; torch counts nothing that works entry by entry."""
     with FlopCounterMode(display=False) as counter:
         model(x).sum().backward()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
 One class per kind of layer, whose constructor takes the layer to adapt. Sizes are read off that layer, hyper-parameters
 are attributes of the class; the order of computation is the plan's. Functions that torch does not have (a Cayley
 transform, an SVD with settled signs) stand at the top, those that are used.
+
+Factors have the dtype of the layer's weight. Random starts are torch's own draws; to begin where an attached adapter
+begins, its factors are passed to the constructor by name.
 """
 
 from __future__ import annotations

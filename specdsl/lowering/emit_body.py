@@ -15,6 +15,7 @@ from specdsl.lowering.emit_code import Code, Names
 from specdsl.lowering.emit_layers import LayerCode, filled, through_code
 from specdsl.lowering.emit_operators import emission_of
 from specdsl.lowering.emit_sizes import SizeWriter
+from specdsl.lowering.emit_words import PART_NAMES, word_for
 from specdsl.plan import Project, Through
 
 LONGEST = 64
@@ -22,16 +23,6 @@ LONGEST = 64
 
 RESERVED = ("self", "base", "x", "torch", "nn", "F", "math", "Tensor")
 """Names that mean something in every function."""
-
-PART_NAMES = {"svd": "USV", "qr": "QR", "lu": "PLU", "ldu": "PLDU", "eigh": "EV"}
-"""What the values of a decomposition are called."""
-
-_WORDS = {
-    "matmul": "product", "add": "total", "times": "scaled", "divide": "scaled", "scale": "scaled",
-    "transpose": "turned", "norm": "length", "rownorm": "lengths", "colnorm": "lengths", "relu": "active",
-    "softmax": "shares", "slice": "part", "take": "rows", "dropout": "dropped", "householder": "reflections",
-    "cayley": "rotation", "skew": "skewed", "diag": "diagonal", "inverse": "inverted", "sqrt": "root", "eye": "one",
-}  # fmt: skip
 
 
 @dataclass
@@ -117,7 +108,7 @@ class Body:
         if isinstance(node, Apply) and node.operator == "negative" and code.text.startswith("-"):
             self.codes[node] = Code(f"-{self.hoist(node.arguments[0]):unary}")
         elif not (code.is_name or isinstance(node, Scalar) or _has_parts(node)):
-            self.codes[node] = self.assigned(self.context.named.get(node) or name or _word(node), code)
+            self.codes[node] = self.assigned(self.context.named.get(node) or name or word_for(node), code)
         return self.codes[node]
 
     def assigned(self, wanted: str, code: Code) -> Code:
@@ -187,7 +178,7 @@ class Body:
         begun = node.arguments[:1]
         for term in node.arguments[1:]:
             if len(first(*begun, term).text) > LONGEST and len(begun) > 1:
-                done = self.assigned(_word(node), first(*begun))
+                done = self.assigned(word_for(node), first(*begun))
                 begun = (Factor(node.shape, done.text),)
                 self.codes[begun[0]] = done
             if len(first(*begun, term).text) > LONGEST:
@@ -286,19 +277,3 @@ def _has_parts(node: Node) -> bool:
 
 def _brings_tokens(node: Node) -> bool:
     return isinstance(node, Project | Through) or (isinstance(node, Site) and node.name in ("x", "y"))
-
-
-def _word(node: Node) -> str:
-    """What a value is called that the spec does not name."""
-    match node:
-        case Project():
-            return "hidden"
-        case Through():
-            return "output"
-        case Factor():
-            return node.name
-        case Site():
-            return "rows"
-        case Apply():
-            return _WORDS.get(node.operator, "value")
-    return "value"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from specdsl.affine import B as BASE_BIAS
 from specdsl.ir import Node, Scalar
 from specdsl.lowering.emit_body import LONGEST, RESERVED, Body, Context
-from specdsl.lowering.emit_code import WIDTH, Code, Names, escaped, indented, remark, wrapped
-from specdsl.lowering.emit_constructor import Constructor, Parameter, assignment
+from specdsl.lowering.emit_code import WIDTH, Code, Names, assignment, escaped, indented, remark, wrapped
+from specdsl.lowering.emit_constructor import Constructor, Parameter
 from specdsl.lowering.emit_holdings import AdaptedKind, Holdings, renamed
 from specdsl.lowering.emit_layers import LayerCode, filled, layer_code
 from specdsl.lowering.emit_penalties import Penalties
@@ -67,8 +68,10 @@ class ClassWriter:
         return [f"def {head}:", *indented([*lines, f"return {result.alone}"])]
 
     def _forward(self) -> list[str]:
-        body, output = self._body(), self.lowered.plan.output
-        about = f"y' = {plan_text(renamed(output, self.holdings.named))}"
+        body, output, named = self._body(), self.lowered.plan.output, self.holdings.named
+        about = f"y' = {plan_text(renamed(output, named))}"
+        if isinstance(output, Through) and output.bias not in (None, BASE_BIAS):
+            about += f", b' = {expression_text(renamed(output.bias, named))}"
         return self._method("forward(self, x: Tensor) -> Tensor", body, body.output(output), about=about)
 
     def _merged(self) -> list[list[str]]:
@@ -95,6 +98,7 @@ class ClassWriter:
         if len(result.text) > LONGEST:
             result = filled(layout, M=body.assigned("weight", value))
         result = Code(result.text.replace(".T.T", ""))
+        result = Code(f"{result}.clone()") if result.is_name else result
         about = f"{what} = {expression_text(renamed(node, self.holdings.named))}"
         return ["@torch.no_grad()", *self._method(f"{name}(self) -> Tensor", body, result, about=about)]
 

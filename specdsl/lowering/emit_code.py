@@ -146,3 +146,24 @@ def escaped(text: str) -> str:
 
 def indented(lines: Iterable[str], indent: str = "    ") -> list[str]:
     return [indent + line if line else line for line in lines]
+
+
+def assignment(names: list[str], values: list[str]) -> list[str]:
+    """`a, b = self.a, self.b`, on as many lines as it takes."""
+    if not names:
+        return []
+    line = f"{', '.join(names)} = {', '.join(values)}"
+    if len(line) <= WIDTH - 8 or len(names) == 1:
+        return [line]
+    half = len(names) // 2
+    return [*assignment(names[:half], values[:half]), *assignment(names[half:], values[half:])]
+
+
+def in_two_steps(name: str, code: Code) -> list[str]:
+    """`name = code`, in two steps where a line would be too long."""
+    line = f"{name} = {code.alone}"
+    for sign in (" / ", " * "):
+        left, _, right = code.text.rpartition(f"{sign}math.sqrt")
+        if len(line) > WIDTH - 12 and left:
+            return [f"{name} = {left}", f"{name} = {name}{sign}math.sqrt{right}"]
+    return [line]

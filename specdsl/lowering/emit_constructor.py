@@ -15,7 +15,7 @@ from specdsl.ir import Apply, Choice, Factor, FactorIR, Layers, Node, Scalar, Sp
 from specdsl.lowering.emit_body import Body, Context
 from specdsl.lowering.emit_call import full
 from specdsl.lowering.emit_checks import checks
-from specdsl.lowering.emit_code import WIDTH, Code, indented, remark
+from specdsl.lowering.emit_code import WIDTH, Code, assignment, in_two_steps, indented, remark
 from specdsl.lowering.emit_holdings import Held, shape_text
 from specdsl.lowering.emit_layers import filled
 from specdsl.lowering.emit_sizes import SizeNames, SizeWriter
@@ -173,7 +173,7 @@ class Constructor:
     def _chosen(self, parameter: Parameter | None, code: Code, name: str | None) -> Code:
         """What is given, or else what is made; with a name if others read it."""
         if parameter is not None:
-            self.body.lines += [f"if {parameter.name} is None:", *indented(_fitted(parameter.name, code))]
+            self.body.lines += [f"if {parameter.name} is None:", *indented(in_two_steps(parameter.name, code))]
             return Code(parameter.name)
         return code if name is None else self.body.assigned(name, code)
 
@@ -238,17 +238,6 @@ def settled(root: Node, sizes: Sizes) -> Node:
     return transform([root], change)[root]
 
 
-def assignment(names: list[str], values: list[str]) -> list[str]:
-    """`a, b = self.a, self.b`, on as many lines as it takes."""
-    if not names:
-        return []
-    line = f"{', '.join(names)} = {', '.join(values)}"
-    if len(line) <= WIDTH - 8 or len(names) == 1:
-        return [line]
-    half = len(names) // 2
-    return [*assignment(names[:half], values[:half]), *assignment(names[half:], values[half:])]
-
-
 def factor_comment(factor: FactorIR) -> str:
     """`n x r, learning rate x 16`."""
     parts = [shape_text(factor)]
@@ -261,16 +250,6 @@ def factor_comment(factor: FactorIR) -> str:
     if factor.decay is not None:
         parts.append(f"weight decay x {factor.decay:g}")
     return ", ".join(parts)
-
-
-def _fitted(name: str, code: Code) -> list[str]:
-    """`name = code`, in two steps where a line would be too long."""
-    line = f"{name} = {code.alone}"
-    for sign in (" / ", " * "):
-        left, _, right = code.text.rpartition(f"{sign}math.sqrt")
-        if len(line) > WIDTH - 12 and left:
-            return [f"{name} = {left}", f"{name} = {name}{sign}math.sqrt{right}"]
-    return [line]
 
 
 def _registration(attribute: str, code: Code, make: str | None) -> str:

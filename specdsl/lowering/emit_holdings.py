@@ -9,8 +9,8 @@ from torch import nn
 
 from specdsl.interpret import Sizes
 from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Part, Scalar, interned, rebuilt, topological
-from specdsl.lowering.emit_body import PART_NAMES
 from specdsl.lowering.emit_code import Code, Names
+from specdsl.lowering.emit_words import PART_NAMES
 from specdsl.lowering.layer_adapter import Lowered, initial_nodes
 from specdsl.plan import LayerTraits, Project, Through, prepared_weight
 

@@ -65,8 +65,9 @@ def _chain(sign: str, *same: str) -> Emission:
 
     def write(call: Call) -> Code:
         first, left = call.arguments[0], call.node.arguments[0]
-        is_same = not isinstance(left, Apply) or left.operator in (call.node.operator, *same)
-        parts = [first.at(PRODUCT) if is_same else first.at(UNARY)]
+        is_product = isinstance(left, Apply) and left.operator in (call.node.operator, *same)
+        is_plain = isinstance(left, Scalar) or (sign == " @ " and not isinstance(left, Apply))
+        parts = [first.at(PRODUCT if is_product or is_plain else UNARY)]
         return Code(sign.join([*parts, *(code.at(UNARY) for code in call.arguments[1:])]))
 
     return write

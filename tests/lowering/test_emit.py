@@ -251,6 +251,16 @@ def test_values_have_the_names_that_the_spec_gives_them() -> None:
     assert "y' = layer(V@diag(g ./ stop(colnorm(V))))" in code
 
 
+def test_a_new_bias_is_told_beside_the_output() -> None:
+    assert "        # y' = layer(W), b' = b + d\n" in source_of(attached(linear(6, 9), "b + d"))
+
+
+def test_products_of_different_kinds_stand_in_brackets() -> None:
+    assert "(x @ self.A) * self.s) @ self.B" in source_of(
+        attached(linear(36, 30), "r = 2 | s : r ~ ones | W + A@diag(s)@B")
+    )
+
+
 def sources() -> Iterator[tuple[str, str]]:
     for name, spec in SPECS.items():
         for n, m in ((6, 9), (36, 30)):
