@@ -298,7 +298,8 @@ class Adapter:
         lowered, site, target = member.layer.lowered, member.surveyed.site, member.surveyed.target
         if site.weight_is_diagonal and "W" in lowered.weight and not lowered.weight_is_diagonal:
             raise SpecMergeError(
-                f"W' of `{target.name}` is not diagonal, as a norm's weight has to be", hint="adapt norms with diag(...)"
+                f"W' of `{target.name}` is not diagonal, as a norm's weight has to be",
+                hint="adapt norms with diag(...)",
             )
         if site.kind == "Embedding" and "b" in lowered.weight:
             raise SpecMergeError(f"`{target.name}` is an embedding and has no bias to merge into")

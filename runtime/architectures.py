@@ -63,9 +63,7 @@ def build(name: str, *, auto_class: str | None = None, **overrides: Any) -> tran
         raise SpecFileError(f"`{name}` is not a well-known model", hint=hint)
     factory = getattr(transformers, auto_class or found.auto_class)
     with torch.device("meta"):
-        model: transformers.PreTrainedModel = factory.from_config(
-            found.config(**overrides), dtype=torch.float32
-        )
+        model: transformers.PreTrainedModel = factory.from_config(found.config(**overrides), dtype=torch.float32)
     model.train(False)
     return model
 
@@ -155,9 +153,7 @@ def _gpt2(name: str, width: int, layers: int, heads: int) -> Architecture:
 
 
 def _llama(names: tuple[str, ...], hub: str, sizes: Mapping[str, Any], **values: Any) -> Architecture:
-    return Architecture(
-        names, hub, "llama", "AutoModelForCausalLM", {"rms_norm_eps": 1e-5, **sizes, **values}
-    )
+    return Architecture(names, hub, "llama", "AutoModelForCausalLM", {"rms_norm_eps": 1e-5, **sizes, **values})
 
 
 def _vit(names: tuple[str, ...], hub: str, hidden: int, heads: int) -> Architecture:
@@ -240,9 +236,7 @@ ARCHITECTURES: tuple[Architecture, ...] = (
     _vit(("deit-tiny", "deit-tiny-patch16-224"), "facebook/deit-tiny-patch16-224", 192, 3),
     _encoder(("dinov2-small",), "facebook/dinov2-small", "dinov2", _DINOV2_SMALL),
     _encoder(("clip-vit-base", "clip-vit-base-patch32"), "openai/clip-vit-base-patch32", "clip", _CLIP_BASE),
-    Architecture(
-        ("whisper-tiny",), "openai/whisper-tiny", "whisper", "AutoModelForSpeechSeq2Seq", _WHISPER_TINY
-    ),
+    Architecture(("whisper-tiny",), "openai/whisper-tiny", "whisper", "AutoModelForSpeechSeq2Seq", _WHISPER_TINY),
     Architecture(("t5-small",), "google-t5/t5-small", "t5", "AutoModelForSeq2SeqLM", _T5_SMALL),
 )
 _BY_NAME = {_key(name): architecture for architecture in ARCHITECTURES for name in architecture.names}

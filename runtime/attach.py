@@ -107,5 +107,3 @@ def _refuse_taken_name(model: nn.Module, name: str) -> None:
                 f"the model has an adapter `{name}` already (on `{module_name}`)",
                 hint="choose another `name=`, or detach that one first",
             )
-
-

@@ -23,9 +23,7 @@ SPLIT_NAMES = {
 }
 """The parts of a data set, and what file names and hub data sets call them."""
 
-FORMATS = frozenset(
-    {"csv", "json", "parquet", "text", "arrow", "pandas", "sql", "xml", "webdataset", "generator"}
-)
+FORMATS = frozenset({"csv", "json", "parquet", "text", "arrow", "pandas", "sql", "xml", "webdataset", "generator"})
 """Names that `load_dataset` takes for a format, not for a data set."""
 
 EXAMPLES = ("movie-reviews",)
@@ -122,9 +120,7 @@ def _folder(folder: Path) -> DatasetDict:
     )
     if not files:
         raise SpecFileError(f"the folder `{folder}` holds no data", hint=f"data are {', '.join(READERS)}")
-    parts = {
-        path: split_name(path.stem) or split_name(path.relative_to(folder).parent.name) for path in files
-    }
+    parts = {path: split_name(path.stem) or split_name(path.relative_to(folder).parent.name) for path in files}
     named = [path for path, part in parts.items() if part]
     if named and len(named) < len(files):
         other = next(path for path in files if path not in named)
@@ -184,12 +180,8 @@ def _hub(text: str) -> DatasetDict:
         data = load_dataset(name, configuration or None)
     except Exception as error:
         # The hub's client raises errors of half a dozen libraries; all of them mean "not read".
-        reason = next(
-            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-        )
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         hint = did_you_mean(text, EXAMPLES) or "files and folders are read without a network"
-        message = (
-            f"no file or folder is called `{text}`, and the hub's data set `{text}` cannot be read: {reason}"
-        )
+        message = f"no file or folder is called `{text}`, and the hub's data set `{text}` cannot be read: {reason}"
         raise SpecFileError(message, hint=hint) from error
     return _parts(data)

@@ -17,7 +17,6 @@ from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
 from specdsl.ir import Apply, Factor, Node, SpecIR, topological
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Lowered, Values, initial_nodes
-from specdsl.lowering.sites import LayerSite
 from specdsl.runtime.survey import Survey, SurveyedModule
 from specdsl.starting import Starting, draw_numpy
 
@@ -67,7 +66,11 @@ class _Deriver:
             else:
                 values.factors[name] = self._factor(starting, name, module)
         values.constants = [
-            self._finite(_computed(partial(starting.constant, node), "a derived value", module).clone(), "a derived value", module)
+            self._finite(
+                _computed(partial(starting.constant, node), "a derived value", module).clone(),
+                "a derived value",
+                module,
+            )
             for node in module.lowered.constants
         ]
         known = set(module.lowered.constants)

@@ -45,9 +45,7 @@ HEADS = frozenset({
 """Names of task heads and output layers. A pooler is none of them: it has no role."""
 
 
-def _attention(
-    module: str, query: str, key: str, value: str, output: str, group: str = "attention"
-) -> dict[str, str]:
+def _attention(module: str, query: str, key: str, value: str, output: str, group: str = "attention") -> dict[str, str]:
     return {
         f"{group}.query": f"{module}.{query}",
         f"{group}.key": f"{module}.{key}",

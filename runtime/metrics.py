@@ -151,9 +151,7 @@ def baseline(task: Task, train: Dataset, held_out: Dataset) -> dict[str, float]:
     """
     if task.kind == "causal-lm":
         return {}
-    known, asked = (
-        np.concatenate([np.atleast_1d(row) for row in rows["labels"]]) for rows in (train, held_out)
-    )
+    known, asked = (np.concatenate([np.atleast_1d(row) for row in rows["labels"]]) for rows in (train, held_out))
     if task.kind == "regression":
         return {"mse": float(np.mean((asked - known.mean()) ** 2))}
     known, asked = known[known != IGNORED], asked[asked != IGNORED]

@@ -154,6 +154,4 @@ def _task_head(
     if class_for(task, config) == class_for(None, config):
         return ()
     added = [name for name, _ in model.named_children() if name != model.base_model_prefix]
-    return new_modules(
-        model, [name for name, _ in model.named_parameters() if name.partition(".")[0] in added], ()
-    )
+    return new_modules(model, [name for name, _ in model.named_parameters() if name.partition(".")[0] in added], ())

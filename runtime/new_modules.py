@@ -21,9 +21,7 @@ def new_modules(model: nn.Module, missing: Iterable[str], mismatched: Iterable[s
         SpecFileError: a part of the model's body is among them, so the checkpoint is not one of this model.
     """
     fresh = {*missing, *mismatched}
-    body = [
-        row.name for row in locate(model) if row.layer is not None or (row.role or "").endswith("embedding")
-    ]
+    body = [row.name for row in locate(model) if row.layer is not None or (row.role or "").endswith("embedding")]
     lost = sorted(key for key in fresh if key.rpartition(".")[0] in set(body))
     if lost:
         raise SpecFileError(

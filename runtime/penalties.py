@@ -27,6 +27,7 @@ from specdsl.plan import layer_lists
 if TYPE_CHECKING:
     from specdsl.runtime.adapter import Adapter
 
+
 def penalty_values(adapter: Adapter) -> dict[str, Tensor]:
     """Every penalty of an adapter by its text, summed over modules; a shared factor counts once."""
     return {penalty.text: _total(adapter, penalty) for penalty in adapter.spec.ir.penalties}

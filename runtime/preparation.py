@@ -47,9 +47,7 @@ def prepare(text: str, settings: TrainSettings) -> Prepared:
     parts = hold_out(data, settings.eval_share)
     # Rows to evaluate on do not depend on the seed, so that runs can be compared.
     drawn = {
-        part: draw(rows, settings.limit, settings.seed)
-        if part == "train"
-        else draw(rows, settings.eval_limit)
+        part: draw(rows, settings.limit, settings.seed) if part == "train" else draw(rows, settings.eval_limit)
         for part, rows in parts.items()
     }
     return Prepared(task, DatasetDict(drawn), divided)

@@ -71,8 +71,7 @@ def locate(model: nn.Module) -> list[SiteRow]:
     """Every module of the model, whether it can carry a spec or not."""
     names = _Names.of(model)
     return [
-        SiteRow(name, names.role(name, module), names.layer(name), module)
-        for name, module in model.named_modules()
+        SiteRow(name, names.role(name, module), names.layer(name), module) for name, module in model.named_modules()
     ]
 
 
@@ -159,9 +158,7 @@ class _Names:
 
     @classmethod
     def of(cls, model: nn.Module) -> _Names:
-        return cls(
-            find_family(model), _ask(model, "get_input_embeddings"), _ask(model, "get_output_embeddings")
-        )
+        return cls(find_family(model), _ask(model, "get_input_embeddings"), _ask(model, "get_output_embeddings"))
 
     def role(self, name: str, module: nn.Module) -> str | None:
         role = self._plain_role(name, module)

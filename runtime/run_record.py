@@ -87,6 +87,4 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The checkpoint of most steps; its `trainer_state.json` is written last and tells that it is whole."""
     whole = [path.parent for path in folder.glob("checkpoint-*/trainer_state.json")]
     numbers = {path: path.name.removeprefix("checkpoint-") for path in whole}
-    return max(
-        (path for path in whole if numbers[path].isdigit()), key=lambda path: int(numbers[path]), default=None
-    )
+    return max((path for path in whole if numbers[path].isdigit()), key=lambda path: int(numbers[path]), default=None)

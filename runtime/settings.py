@@ -83,16 +83,12 @@ class TrainSettings(BaseModel):
     gradient_checkpointing: bool = Field(False, description="recompute activations to save memory")
     bf16: bool = Field(False, description="compute in bfloat16")
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        0, description="of the starts, the head and the order"
-    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of the starts, the head and the order")
     device: Device = Field("auto", description="where to train; auto prefers cuda, then mps")
 
     best: str | None = Field(None, description="keep the checkpoint best in this metric, not the last")
     log_every: Count = Field(10, description="steps between two logs")
-    save_every: Count | None = Field(
-        None, description="steps between two checkpoints; once an epoch if unset"
-    )
+    save_every: Count | None = Field(None, description="steps between two checkpoints; once an epoch if unset")
     resume: bool = Field(False, description="go on from the last checkpoint of an interrupted run")
     keep_checkpoints: bool = Field(False, description="do not remove the checkpoints at the end")
 
@@ -102,9 +98,7 @@ class TrainSettings(BaseModel):
         try:
             super().__init__(**known)
         except ValidationError as error:
-            errors += [
-                _impossible(detail["loc"], detail["msg"], detail["input"]) for detail in error.errors()
-            ]
+            errors += [_impossible(detail["loc"], detail["msg"], detail["input"]) for detail in error.errors()]
         raise_all(errors)
 
     @classmethod

@@ -133,15 +133,11 @@ def select_modules(model: nn.Module, train: Sequence[Item | str]) -> list[tuple[
     raise_all(errors)
     chosen = {row.name: row.module for row in rows if row.name in _names(named)}
     return [
-        (name, module)
-        for name, module in chosen.items()
-        if not any(name.startswith(f"{outer}.") for outer in chosen)
+        (name, module) for name, module in chosen.items() if not any(name.startswith(f"{outer}.") for outer in chosen)
     ]
 
 
-def _resolve(
-    items: Sequence[Item | str], find: Callable[[Item], list[SiteRow]]
-) -> tuple[Named, list[SpecError]]:
+def _resolve(items: Sequence[Item | str], find: Callable[[Item], list[SiteRow]]) -> tuple[Named, list[SpecError]]:
     """What each item names, and the errors of those that name nothing."""
     named: Named = []
     errors: list[SpecError] = []
@@ -159,9 +155,7 @@ def _carriers(
     """The modules that the item names, of which one at least can carry a spec."""
     found = matches(item, model, rows)
     if not any(adaptable(row.module) for row in found):
-        raise SpecTargetError(
-            f"{item} names only modules that cannot carry a spec: {_types(found)}", item.span
-        )
+        raise SpecTargetError(f"{item} names only modules that cannot carry a spec: {_types(found)}", item.span)
     return found
 
 

@@ -86,9 +86,7 @@ def _ordered_as_in(model: PreTrainedModel, task: Task) -> Task:
     places = {str(name).casefold(): number for number, name in names.items()}
     if sorted(places) != sorted(name.casefold() for name in task.classes):
         return task
-    return task.model_copy(
-        update={"classes": tuple(sorted(task.classes, key=lambda name: places[name.casefold()]))}
-    )
+    return task.model_copy(update={"classes": tuple(sorted(task.classes, key=lambda name: places[name.casefold()]))})
 
 
 def _name_outputs(model: PreTrainedModel, task: Task) -> None:

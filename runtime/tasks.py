@@ -152,9 +152,7 @@ def _labelled(rows: Dataset, kind: TaskKind, texts: tuple[str, ...], label: str)
         raise SpecDataError(f"`{label}` is {classes[0]!r} in every row; there is nothing to learn")
     if found != "class" and len(rows) >= 20 and 2 * len(classes) > len(rows):
         hint = "task=regression learns a number" if found == "whole" else HINT
-        raise SpecDataError(
-            f"`{label}` has {len(classes)} values in {len(rows)} rows, too many for classes", hint=hint
-        )
+        raise SpecDataError(f"`{label}` has {len(classes)} values in {len(rows)} rows, too many for classes", hint=hint)
     return Task(kind=kind, texts=texts, label=label, classes=classes)
 
 
@@ -195,9 +193,7 @@ def check_column(rows: Dataset, name: str) -> None:
 
 def without_hidden_labels(data: DatasetDict, task: Task) -> DatasetDict:
     """The parts that can be trained or evaluated on: public tests often keep their labels back."""
-    return DatasetDict(
-        {part: rows for part, rows in data.items() if part == "train" or _has_labels(rows, task)}
-    )
+    return DatasetDict({part: rows for part, rows in data.items() if part == "train" or _has_labels(rows, task)})
 
 
 def _has_labels(rows: Dataset, task: Task) -> bool:

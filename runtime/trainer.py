@@ -68,9 +68,7 @@ class AdapterTrainer(Trainer):
             data_collator=collator(task, base.tokenizer),
             train_dataset=train,
             eval_dataset=selection,
-            compute_metrics=lambda found: compute(
-                task, np.asarray(found.predictions), np.asarray(found.label_ids)
-            ),
+            compute_metrics=lambda found: compute(task, np.asarray(found.predictions), np.asarray(found.label_ids)),
             preprocess_logits_for_metrics=lambda logits, labels: summarise(task, logits, labels),
             callbacks=[_Reporter(progress)] if progress else None,
         )
@@ -139,13 +137,9 @@ class _Reporter(TrainerCallback):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         self.progress(state.global_step, state.max_steps, {})
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         if "loss" in others["logs"]:
             self.progress(state.global_step, state.max_steps, others["logs"])

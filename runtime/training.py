@@ -27,7 +27,6 @@ from specdsl.runtime.trainer import AdapterTrainer, Progress
 from specdsl.runtime.trainer_arguments import check_device
 from specdsl.spec import Spec, parse
 
-
 METRICS_FILE = "metrics.json"
 
 

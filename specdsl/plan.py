@@ -451,7 +451,8 @@ class _Planner:
         return order
 
     def _number(self, size: Size) -> int:
-        return max(1, int(round(self.sizes.number(size))))
+        number = self.sizes.number(size)
+        return max(1, int(number + 0.5))
 
     def _entries(self, node: Node) -> int:
         product = 1

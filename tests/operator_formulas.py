@@ -124,9 +124,7 @@ def indexed(A: Any, items: Any) -> Any:
     wanted = []
     for item, size in zip(items, A.shape, strict=False):
         start, stop, step = item if isinstance(item, tuple) else (item, item + 1, 1)
-        wanted.append(
-            [i for i in range(size) if i in range(start or 0, size if stop is None else stop, step or 1)]
-        )
+        wanted.append([i for i in range(size) if i in range(start or 0, size if stop is None else stop, step or 1)])
     taken = A[np.ix_(*wanted, *(range(size) for size in A.shape[len(items) :]))]
     return np.squeeze(taken, tuple(axis for axis, item in enumerate(items) if not isinstance(item, tuple)))
 

@@ -91,9 +91,7 @@ def test_the_namespaces_agree(name: str) -> None:
     direction = np.random.default_rng(1).normal(size=array.shape)
     value = call(NUMPY, array)
     pair = call(DUAL, Dual(array, direction))
-    expected, change = torch.func.jvp(
-        lambda A: call(TORCH, A), (torch.tensor(array),), (torch.tensor(direction),)
-    )
+    expected, change = torch.func.jvp(lambda A: call(TORCH, A), (torch.tensor(array),), (torch.tensor(direction),))
     assert_allclose(value, expected.numpy(), rtol=1e-10, atol=1e-10)
     assert_allclose(pair.value, value, rtol=1e-12, atol=1e-12)
     assert_allclose(pair.tangent, change.numpy(), rtol=1e-6, atol=1e-6)
@@ -125,9 +123,7 @@ def test_arithmetic_of_dual_numbers_follows_torch(name: str) -> None:
     a, b, da, db = (random.normal(size=(3, 3)) for _ in range(4))
     b = 0.5 + np.abs(b)
     result = function(Dual(a, da), Dual(b, db))
-    value, change = torch.func.jvp(
-        function, (torch.tensor(a), torch.tensor(b)), (torch.tensor(da), torch.tensor(db))
-    )
+    value, change = torch.func.jvp(function, (torch.tensor(a), torch.tensor(b)), (torch.tensor(da), torch.tensor(db)))
     assert_allclose(result.value, value.numpy(), rtol=1e-12)
     assert_allclose(result.tangent, change.numpy(), rtol=1e-10, atol=1e-12)
 
@@ -157,9 +153,7 @@ def test_derivatives_at_kinks_are_those_of_torch(function: Callable[..., Any], a
     direction = np.linspace(0.5, 1.5, point.size).reshape(point.shape)
     tensor = torch.tensor(point, requires_grad=True)
     (gradient,) = torch.autograd.grad(function(TORCH, tensor).sum(), tensor)
-    assert_allclose(
-        np.sum(function(DUAL, Dual(point, direction)).tangent), np.sum(gradient.numpy() * direction)
-    )
+    assert_allclose(np.sum(function(DUAL, Dual(point, direction)).tangent), np.sum(gradient.numpy() * direction))
 
 
 # ------------------------------------------------------------------------------------------------ details

@@ -161,9 +161,7 @@ def rule_shapes(case: Case) -> list[tuple[int, ...]]:
     axes = {option.name for option in case.operator.options if option.kind == "axis"}
     options = {n: value if n in axes else symbolic(value) for n, value in case.options.items()}
     assert case.operator.shape is not None
-    shape = case.operator.shape(
-        NumericContext(), [symbolic(tuple(map(int, s))) for s in case.shapes], options
-    )
+    shape = case.operator.shape(NumericContext(), [symbolic(tuple(map(int, s))) for s in case.shapes], options)
     return [tuple(size.integer({}) for size in shape)]  # type: ignore[union-attr]
 
 
@@ -250,9 +248,7 @@ def test_dual_numbers_carry_the_derivative_of_torch(name: str) -> None:
         case = random_case(name, round)
         function, tensors = case.of_floats()
         random = np.random.default_rng(round)
-        tangents = dict(
-            zip(case.floats, (random.normal(size=tensor.shape) for tensor in tensors), strict=True)
-        )
+        tangents = dict(zip(case.floats, (random.normal(size=tensor.shape) for tensor in tensors), strict=True))
         duals = [Dual(a, tangents[i]) if i in tangents else a for i, a in enumerate(case.arrays)]
         values = as_tuple(case.operator.value(DUAL, *duals, **case.options))
         directions = tuple(torch.tensor(tangent) for tangent in tangents.values())
@@ -349,9 +345,7 @@ FACTS: dict[str, Callable[[Case], None]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "fact"), [(name, fact) for name in COMPUTED for fact in sorted(ALL[name].facts)]
-)
+@pytest.mark.parametrize(("name", "fact"), [(name, fact) for name in COMPUTED for fact in sorted(ALL[name].facts)])
 def test_a_claimed_fact_is_true(name: str, fact: str) -> None:
     for case in random_cases(name):
         FACTS[fact](case)

@@ -97,9 +97,7 @@ def test_draws_have_their_shape(shape: tuple[int, ...]) -> None:
     ("one", "other"),
     [(("A", 0), ("A", 1)), ((1,), ("1",)), (("a", "b"), ("ab",)), (("a", "b"), ("b", "a")), (("é",), ("e",))],
 )
-def test_different_keys_give_different_numbers(
-    one: tuple[str | int, ...], other: tuple[str | int, ...]
-) -> None:
+def test_different_keys_give_different_numbers(one: tuple[str | int, ...], other: tuple[str | int, ...]) -> None:
     assert not np.any(Stream(*one).uniform((8,)) == Stream(*other).uniform((8,)))
 
 

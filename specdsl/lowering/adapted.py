@@ -69,9 +69,7 @@ class ModuleAdapters(nn.Module):
     def refresh(self) -> None:
         """Decide once which adapters run, so that a forward pass asks no names."""
         self.running = tuple(
-            adapter
-            for name, adapter in self.adapters.items()
-            if name not in self.disabled and name not in self.merged
+            adapter for name, adapter in self.adapters.items() if name not in self.disabled and name not in self.merged
         )
 
     @property

@@ -215,6 +215,8 @@ class Constructor:
         code = self._written(node)
         is_view = isinstance(node, Apply) and node.operator in _VIEWS
         is_factor = any(code == value for value in self.locals.values())
+        if any(self.ir.factors[name].shared is not None for name in reads(node) & self.ir.factors.keys()):
+            code = Code(f"{code:atom}.detach()")  # a shared factor may be a parameter already
         return Code(f"{code:atom}.clone()") if is_view or is_factor else code
 
     def _register(self, attribute: str, code: Code, make: str | None, about: str) -> None:

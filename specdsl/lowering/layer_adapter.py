@@ -212,5 +212,3 @@ def initial_nodes(nodes: list[Node]) -> list[Initial]:
         else:
             stack += node.children
     return list(found)
-
-

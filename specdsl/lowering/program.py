@@ -227,13 +227,17 @@ class _Run:
 
 def is_in_tokens(node: Node) -> bool:
     """Whether a value is an activation."""
-    return isinstance(node, Project | Through) or bool(reads(node) & {"x", "y"}) or any(
-        is_in_tokens(child) for child in node.children
+    return (
+        isinstance(node, Project | Through)
+        or bool(reads(node) & {"x", "y"})
+        or any(is_in_tokens(child) for child in node.children)
     )
 
 
 def _as(value: Any, dtype: torch.dtype) -> Any:
-    return value.to(dtype) if isinstance(value, Tensor) and value.dtype != dtype and value.is_floating_point() else value
+    return (
+        value.to(dtype) if isinstance(value, Tensor) and value.dtype != dtype and value.is_floating_point() else value
+    )
 
 
 def _cast_to_tokens(step: Step, arguments: list[Any]) -> list[Any]:

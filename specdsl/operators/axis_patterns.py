@@ -85,16 +85,12 @@ class Rearrangement:
             same: demands that two sizes are equal.
         """
         if len(shape) != len(self.left):
-            raise ValueError(
-                f"the pattern `{self.pattern}` is for {len(self.left)} axes, but there are {len(shape)}"
-            )
+            raise ValueError(f"the pattern `{self.pattern}` is for {len(self.left)} axes, but there are {len(shape)}")
         sizes = dict(given)
         for axis, size in zip(self.left, shape, strict=True):
             open_names = [name for name in axis if name not in sizes]
             if len(open_names) > 1:
-                raise ValueError(
-                    f"the sizes of `{'`, `'.join(open_names)}` in `{self.pattern}` have to be given"
-                )
+                raise ValueError(f"the sizes of `{'`, `'.join(open_names)}` in `{self.pattern}` have to be given")
             known = product(sizes[name] for name in axis if name in sizes)
             if open_names:
                 sizes[open_names[0]] = size / known

@@ -8,9 +8,7 @@ from specdsl.arrays import Array, Arrays, transpose
 from specdsl.operators.registry import operator
 
 
-@operator(
-    "svd", "... n m -> ... n min(n,m), ... min(n,m), ... min(n,m) m", latex=r"\operatorname{{svd}}({0})"
-)
+@operator("svd", "... n m -> ... n min(n,m), ... min(n,m), ... min(n,m) m", latex=r"\operatorname{{svd}}({0})")
 def svd(xp: Arrays, A: Array) -> tuple[Array, Array, Array]:
     """`U, S, V` with `A = U @ diag(S) @ V`: singular values descending, V as rows.
 
@@ -54,9 +52,7 @@ def _well_conditioned(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [A], {}
 
 
-@operator(
-    "inverse", "... k k -> ... k k", facts=["involution"], samples=_well_conditioned, latex="{0}^{{-1}}"
-)
+@operator("inverse", "... k k -> ... k k", facts=["involution"], samples=_well_conditioned, latex="{0}^{{-1}}")
 def inverse(xp: Arrays, A: Array) -> Array:
     """`A^-1`."""
     return xp.inverse(A)

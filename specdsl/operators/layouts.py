@@ -159,9 +159,7 @@ def _einsum_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mappi
     sizes: dict[str, Size] = {}
     for number, (axes, shape) in enumerate(zip(inputs, shapes, strict=True), 1):
         if len(axes) != len(shape):
-            raise ValueError(
-                f"array {number} of `{pattern}` has {len(axes)} axes there, but {len(shape)} here"
-            )
+            raise ValueError(f"array {number} of `{pattern}` has {len(axes)} axes there, but {len(shape)} here")
         for name, size in zip(axes, shape, strict=True):
             if name in sizes:
                 context.same(sizes[name], size, f"the axis `{name}` of `{pattern}`")

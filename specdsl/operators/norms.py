@@ -48,9 +48,7 @@ def _along_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mappin
 def _along_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     axes = int(random.integers(1, 4))
     axis = int(random.integers(-axes, axes))
-    return [random.normal(size=random.integers(1, 6, size=axes))], {
-        "axis": axis
-    } if random.random() < 0.6 else {}
+    return [random.normal(size=random.integers(1, 6, size=axes))], {"axis": axis} if random.random() < 0.6 else {}
 
 
 @operator("sum", "... -> ()", facts=["linear", "keeps_zero"], options=[Option("axis", "axis", None)],
@@ -92,10 +90,7 @@ def _extreme_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapp
 
 def _extreme_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     shape = random.integers(1, 6, size=2)
-    return [
-        random.normal(size=shape[axes:])
-        for axes in [(0,), (0, 0), (1, 0), (2, 0, 1)][int(random.integers(4))]
-    ], {}
+    return [random.normal(size=shape[axes:]) for axes in [(0,), (0, 0), (1, 0), (2, 0, 1)][int(random.integers(4))]], {}
 
 
 @operator("max", "... -> ...", variadic=True, shape=_extreme_shape, samples=_extreme_samples,

@@ -19,15 +19,11 @@ if TYPE_CHECKING:
 Draw = Callable[..., Any]
 
 
-def random_start(
-    name: str, options: Sequence[Option] = (), samples: Samples | None = None
-) -> Callable[[Draw], Draw]:
+def random_start(name: str, options: Sequence[Option] = (), samples: Samples | None = None) -> Callable[[Draw], Draw]:
     """Register the decorated draw as the random start `name`; its docstring is the line of documentation."""
 
     def undrawn(xp: Any, **options: Any) -> NoReturn:
-        raise TypeError(
-            f"`{name}` is random: it is drawn at attach and has no value that can be computed again"
-        )
+        raise TypeError(f"`{name}` is random: it is drawn at attach and has no value that can be computed again")
 
     def register(draw: Draw) -> Draw:
         doc, with_seed = (draw.__doc__ or "").strip(), (*options, Option("seed", "number", None))

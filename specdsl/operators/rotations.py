@@ -45,9 +45,7 @@ def _skew_from_shape(context: ShapeContext, shapes: Sequence[Shape], options: Ma
         return (*leading, k, k)
     root = triangular_root(entries)
     if root is None:
-        raise ValueError(
-            f"it takes k*(k - 1)/2 entries for a k x k matrix, and {entries} is not of that form"
-        )
+        raise ValueError(f"it takes k*(k - 1)/2 entries for a k x k matrix, and {entries} is not of that form")
     return (*leading, root, root)
 
 

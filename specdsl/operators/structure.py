@@ -64,9 +64,7 @@ def kron(xp: Arrays, A: Array, B: Array) -> Array:
     return xp.reshape(xp.reshape(A, (a, 1, b, 1)) * xp.reshape(B, (1, c, 1, d)), (a * c, b * d))
 
 
-@operator(
-    "circulant", "... k -> ... k k", facts=["linear", "keeps_zero"], latex=r"\operatorname{{circ}}({0})"
-)
+@operator("circulant", "... k -> ... k k", facts=["linear", "keeps_zero"], latex=r"\operatorname{{circ}}({0})")
 def circulant(xp: Arrays, v: Array) -> Array:
     """`C_ij = v_(i-j mod k)`: v is the first column, and every column is the one before it, moved down."""
     *leading, k = v.shape

@@ -23,7 +23,6 @@ from transformers.pytorch_utils import Conv1D
 import specdsl
 from specdsl.runtime.adapter import Adapter
 
-
 Values = Any
 """`v.W`, `v.b`, `v.x`, `v.y` of a module, its factors by name, and their starts as `v.A0`."""
 

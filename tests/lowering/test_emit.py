@@ -174,6 +174,15 @@ def test_layers_share_a_factor_that_is_passed_on(tmp_path: Path) -> None:
     assert make_layer(linear(6, 9), A=first.A).A is first.A
 
 
+def test_a_start_that_is_kept_does_not_train_with_the_factor_passed_on(tmp_path: Path) -> None:
+    spec = "r = 2 | shared(n) A : n x r | B ~ normal(1) | W' = W + A@B - init(A@B)"
+    make_layer = imported(source_of(attached(linear(6, 9), spec)), tmp_path).Layer
+    layer = make_layer(linear(6, 9), A=make_layer(linear(6, 9)).A)
+    kept = dict(layer.named_buffers())
+    assert kept
+    assert not any(value.requires_grad for value in kept.values())
+
+
 def test_only_factors_are_trained_and_the_base_keeps_its_weight(tmp_path: Path) -> None:
     base = linear(6, 9)
     weight = base.weight.clone()

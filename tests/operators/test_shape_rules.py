@@ -66,9 +66,7 @@ def shape(name: str, *shapes: tuple[Size, ...], context: ShapeSolver | None = No
         ("min", [(), (n, m), (m,)], {}, (n, m)),
     ],
 )  # fmt: skip
-def test_shapes_follow_from_symbols(
-    name: str, shapes: list[Any], options: dict[str, Any], expected: Any
-) -> None:
+def test_shapes_follow_from_symbols(name: str, shapes: list[Any], options: dict[str, Any], expected: Any) -> None:
     assert shape(name, *shapes, **options) == expected
 
 
@@ -129,8 +127,6 @@ def test_the_side_is_found_from_the_number_of_entries(root: Size) -> None:
     assert triangular_root(root * (root - 1) / 2) == root
 
 
-@pytest.mark.parametrize(
-    "entries", [n, n * m, k * (k + 1) / 2 + 1, k * (k - 1), Size.of(2), Size.of(-1)], ids=str
-)
+@pytest.mark.parametrize("entries", [n, n * m, k * (k + 1) / 2 + 1, k * (k - 1), Size.of(2), Size.of(-1)], ids=str)
 def test_other_numbers_of_entries_have_no_side(entries: Size) -> None:
     assert triangular_root(entries) is None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.testing import assert_close
 
 import specdsl
@@ -81,7 +81,6 @@ def test_repr_and_report_name_the_spec_and_count() -> None:
 
 
 # -------------------------------------------------------------------------------------- several adapters
-
 
 
 @pytest.mark.parametrize(("one", "two"), list(itertools.combinations(SPECS, 2)))
@@ -234,7 +233,9 @@ COPIES: dict[str, Callable[[nn.Module, Adapter], nn.Module]] = {
 }
 
 
-@pytest.mark.parametrize("spec", [LORA, DORA, "frozen shared A : max(layers(n)) x r ~ kaiming | W + A[:n, :]@B | r = 2"])
+@pytest.mark.parametrize(
+    "spec", [LORA, DORA, "frozen shared A : max(layers(n)) x r ~ kaiming | W + A[:n, :]@B | r = 2"]
+)
 @pytest.mark.parametrize("copied", COPIES)
 def test_a_copy_computes_the_same_and_is_trained_alone(copied: str, spec: str) -> None:
     model = mlp()

@@ -98,9 +98,7 @@ def test_every_hub_id_finds_its_architecture() -> None:
 def test_an_unknown_name_gets_the_nearest() -> None:
     with pytest.raises(SpecFileError) as raised:
         build("roberta-basse")
-    assert (
-        str(raised.value) == "`roberta-basse` is not a well-known model\n  hint: did you mean `roberta-base`?"
-    )
+    assert str(raised.value) == "`roberta-basse` is not a well-known model\n  hint: did you mean `roberta-base`?"
 
 
 def test_a_name_near_to_none_gets_the_list() -> None:
@@ -114,7 +112,5 @@ def test_seven_billion_parameters_fit_into_a_few_hundred_megabytes() -> None:
         "import resource; from specdsl.runtime.architectures import build; before = {peak}; "
         "build('llama-2-7b'); print({peak} - before)"
     ).format(peak="resource.getrusage(resource.RUSAGE_SELF).ru_maxrss")
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert int(done.stdout) < 300_000  # kB

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 import specdsl
 from specdsl.errors import SpecError, SpecNotBuiltError, SpecSettingError, SpecStartError, SpecTargetError
-from specdsl.lowering.adapted import adapters_of
 from tests.runtime.small_models import CLASSES, base_state, batch, logits, move, same, small
 
 LORA = "W + A@B | r = 2"
@@ -171,7 +170,9 @@ def test_a_shared_factor_is_one_tensor() -> None:
 
 def test_factors_follow_the_formula_of_the_model_as_a_list() -> None:
     model = mlp()
-    adapter = specdsl.attach(model, "r = 2\nA ~ normal(1)\nfrozen g : 1 ~ norm(W) / max(layers(norm(W)))\nW' = W + g * (A@B)")
+    adapter = specdsl.attach(
+        model, "r = 2\nA ~ normal(1)\nfrozen g : 1 ~ norm(W) / max(layers(norm(W)))\nW' = W + g * (A@B)"
+    )
     norms = [float(torch.linalg.norm(module.weight.detach())) for module in (model[0], model[2])]
     found = [float(member.layer.factor("g")) for member in adapter.members]
     assert found == pytest.approx([norm / max(norms) for norm in norms])

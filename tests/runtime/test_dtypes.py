@@ -37,7 +37,9 @@ def layer_of(method: str, base: torch.dtype, **options: Any) -> tuple[nn.Linear,
     return module, adapter, starts
 
 
-def literal(module: nn.Linear, adapter: Adapter, starts: dict[str, Tensor], x: Tensor, dtype: torch.dtype, method: str) -> Tensor:
+def literal(
+    module: nn.Linear, adapter: Adapter, starts: dict[str, Tensor], x: Tensor, dtype: torch.dtype, method: str
+) -> Tensor:
     """The formula, every value of it in one dtype."""
     values = {name: value.detach() for _, name, value in adapter.factors()} | starts
     values |= {"W": module.weight.detach().T, "b": module.bias.detach(), "x": x}

@@ -53,10 +53,7 @@ def test_words_in_text_files_are_lists_or_have_blanks_between(
 ) -> None:
     data = rows(tokens=words, tags=["X Y", "X"])
     plain = rows(tokens=[["a", "b"], ["c"]], tags=[["X", "Y"], ["X"]])
-    assert (
-        encode(data, find_task(data), tiny_tokenizer, 9)[:]
-        == encode(plain, find_task(plain), tiny_tokenizer, 9)[:]
-    )
+    assert encode(data, find_task(data), tiny_tokenizer, 9)[:] == encode(plain, find_task(plain), tiny_tokenizer, 9)[:]
 
 
 def test_texts_for_the_next_token_are_continued_not_cut(tiny_tokenizer: PreTrainedTokenizerFast) -> None:
@@ -163,9 +160,7 @@ def test_words_of_byte_level_tokenizers_keep_the_blank_before_them() -> None:
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    backend.train_from_iterator(
-        ["a good film"] * 9, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet)
-    )
+    backend.train_from_iterator(["a good film"] * 9, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
     data = rows(tokens=[["good", "film"]], tags=[["X", "Y"]])
     encoded = encode(data, find_task(data), tokenizer, 9)

@@ -76,8 +76,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Roles]] = {
     # Its norms are of a class of their own and cannot carry a spec.
     "DebertaModel": (
         "deberta",
-        values.SIZES
-        | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "max_relative_positions": 16},
+        values.SIZES | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "max_relative_positions": 16},
         FUSED | MLP | {"embedding": 1, None: 6},
     ),
     "DistilBertModel": ("distilbert", values.DISTILBERT, DISTILBERT),

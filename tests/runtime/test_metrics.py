@@ -101,9 +101,7 @@ def test_f1_leaves_out_the_tag_outside_and_absent_classes() -> None:
 def test_the_baseline_answers_without_reading(
     task: Task, train: list[object], asked: list[object], expected: dict[str, float]
 ) -> None:
-    assert (
-        baseline(task, Dataset.from_dict({"labels": train}), Dataset.from_dict({"labels": asked})) == expected
-    )
+    assert baseline(task, Dataset.from_dict({"labels": train}), Dataset.from_dict({"labels": asked})) == expected
 
 
 @pytest.mark.parametrize("kind", METRICS)

@@ -24,9 +24,7 @@ OFFLINE = "is not in the local cache and the hub is switched off"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers, with weights and a classifier of three labels."""
     path = tmp_path_factory.mktemp("model") / "tiny"
-    transformers.BertForSequenceClassification(
-        transformers.BertConfig(**SIZES, num_labels=3)
-    ).save_pretrained(path)
+    transformers.BertForSequenceClassification(transformers.BertConfig(**SIZES, num_labels=3)).save_pretrained(path)
     return path
 
 
@@ -63,9 +61,7 @@ def test_a_folder_is_loaded_without_a_head(folder: Path) -> None:
     assert not loaded.model.training
 
 
-def test_a_folder_in_the_working_directory_needs_no_slash(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_in_the_working_directory_needs_no_slash(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.parent)
     assert load_model("tiny").source == "folder"
 
@@ -161,9 +157,7 @@ def test_broken_weights_are_an_error(copy: Path) -> None:
 
 def test_the_weights_of_another_model_are_an_error(copy: Path) -> None:
     configure(copy, num_hidden_layers=3)
-    assert (
-        "the checkpoint does not fit the model: 16 tensors of its body are not there" in failure(copy).message
-    )
+    assert "the checkpoint does not fit the model: 16 tensors of its body are not there" in failure(copy).message
 
 
 def test_a_pickle_is_not_read(copy: Path) -> None:

@@ -40,13 +40,9 @@ def test_a_pooler_may_be_new() -> None:
 def test_a_part_of_the_body_may_not(key: str) -> None:
     with pytest.raises(SpecFileError) as raised:
         new_modules(bert(), [key], ["encoder.layer.1.output.dense.bias"])
-    assert str(raised.value).startswith(
-        "the checkpoint does not fit the model: 2 tensors of its body are not there "
-    )
+    assert str(raised.value).startswith("the checkpoint does not fit the model: 2 tensors of its body are not there ")
 
 
 def test_the_error_names_a_tensor() -> None:
-    with pytest.raises(
-        SpecFileError, match=r"or have another size, such as encoder\.layer\.0\.output\.dense\.bias$"
-    ):
+    with pytest.raises(SpecFileError, match=r"or have another size, such as encoder\.layer\.0\.output\.dense\.bias$"):
         new_modules(bert(), (), ["encoder.layer.0.output.dense.bias"])

@@ -423,7 +423,9 @@ def test_a_factor_that_is_frozen_by_hand_gets_no_gradient() -> None:
     found = stepped(adapter)
     wanted = expected(model, adapter, F.cross_entropy, [batch])
     assert frozen.grad is None
-    assert_close({k: v for k, v in found.items() if k != "first.A"}, {k: v for k, v in wanted.items() if k != "first.A"})
+    assert_close(
+        {k: v for k, v in found.items() if k != "first.A"}, {k: v for k, v in wanted.items() if k != "first.A"}
+    )
 
 
 def scaled_step(spec: str) -> Gradients:
@@ -456,9 +458,7 @@ def test_a_step_that_the_scaler_skips_leaves_nothing_behind() -> None:
         scaler.scale(loss * torch.inf if broken else loss).backward()
         scaler.step(optimizer)
         scaler.update()
-    assert_close(
-        gradients_of(adapter), expected(model, adapter, F.cross_entropy, [batch]), rtol=0.01, atol=0.05
-    )
+    assert_close(gradients_of(adapter), expected(model, adapter, F.cross_entropy, [batch]), rtol=0.01, atol=0.05)
 
 
 # ------------------------------------------------------------------------------------- which, and when

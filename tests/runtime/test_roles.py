@@ -212,9 +212,7 @@ def test_an_item_does_not_mean_another(role: str | None, item: str) -> None:
 
 def test_roles_of_the_language() -> None:
     assert all(is_role(role) and is_role(f"text.{role}") for role in ROLES)
-    assert not any(
-        is_role(text) for text in ("query", "text", "attention.", "middle.attention", "Attention", "")
-    )
+    assert not any(is_role(text) for text in ("query", "text", "attention.", "middle.attention", "Attention", ""))
 
 
 @pytest.mark.parametrize(

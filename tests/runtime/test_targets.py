@@ -52,9 +52,7 @@ def test_the_default_of_a_published_model(name: str, targets: int) -> None:
 @pytest.mark.parametrize("head", ["SequenceClassification", "TokenClassification", "MaskedLM"])
 def test_a_head_does_not_change_the_default_of_deberta(head: str) -> None:
     model = build("deberta-v3-base", auto_class=f"AutoModelFor{head}")
-    assert [name.removeprefix("deberta.") for name in names(select(model))] == names(
-        select(build("deberta-v3-base"))
-    )
+    assert [name.removeprefix("deberta.") for name in names(select(model))] == names(select(build("deberta-v3-base")))
 
 
 def test_targets_are_in_model_order_whatever_the_order_of_items() -> None:
@@ -73,9 +71,7 @@ def test_a_target_tells_its_role_and_layer() -> None:
 
 
 def test_overlapping_items_name_a_module_once() -> None:
-    assert names(select(bert(), ["mlp", "mlp.up", r"re:.*\.intermediate\.dense"])) == names(
-        select(bert(), ["mlp"])
-    )
+    assert names(select(bert(), ["mlp", "mlp.up", r"re:.*\.intermediate\.dense"])) == names(select(bert(), ["mlp"]))
 
 
 def test_except_takes_away_from_what_is_named() -> None:
@@ -192,9 +188,7 @@ def test_named_modules_that_cannot_be_adapted_are_skipped() -> None:
 def test_an_unknown_model_is_adapted_everywhere_but_at_its_output() -> None:
     chosen = select(Net())
     assert names(chosen) == ["layers.0", "layers.1", "layers.2"]
-    assert chosen.notes == (
-        "the roles of this model are not known: every linear map but the output head is adapted",
-    )
+    assert chosen.notes == ("the roles of this model are not known: every linear map but the output head is adapted",)
     assert dict(chosen.skipped)["classifier"] == "head, not adapted by default"
 
 
@@ -250,9 +244,7 @@ def test_what_is_not_selected_only_shares() -> None:
 
 
 def test_a_sharer_that_cannot_be_adapted_is_still_told() -> None:
-    (target,) = select(
-        gpt2(), ["embedding"], adaptable=lambda module: isinstance(module, nn.Embedding)
-    ).targets
+    (target,) = select(gpt2(), ["embedding"], adaptable=lambda module: isinstance(module, nn.Embedding)).targets
     assert target.shares == ("lm_head",)
 
 

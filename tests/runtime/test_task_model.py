@@ -67,10 +67,7 @@ def test_bf16_keeps_the_checkpoints_type_but_for_the_new_head(
 ) -> None:
     TaskModel.load(str(tiny_bert), NUMBER).model.base_model.bfloat16().save_pretrained(tmp_path)
     tiny_tokenizer.save_pretrained(tmp_path)
-    types = [
-        {p.dtype for p in TaskModel.load(str(tmp_path), NUMBER, bf16=flag).model.parameters()}
-        for flag in (0, 1)
-    ]
+    types = [{p.dtype for p in TaskModel.load(str(tmp_path), NUMBER, bf16=flag).model.parameters()} for flag in (0, 1)]
     assert types == [{torch.float32}, {torch.float32, torch.bfloat16}]
 
 
@@ -84,9 +81,7 @@ def test_recomputed_activations_give_the_same_gradients(tiny_bert: Path) -> None
             base.recompute_activations()
         base.model.train()
         set_seed(0)
-        base.model(
-            **base.tokenizer("a good film", return_tensors="pt"), labels=torch.tensor([1])
-        ).loss.backward()
+        base.model(**base.tokenizer("a good film", return_tensors="pt"), labels=torch.tensor([1])).loss.backward()
         gradients.append({name: p.grad for name, p in base.model.named_parameters() if p.grad is not None})
     assert base.model.is_gradient_checkpointing
     assert gradients[0].keys() == gradients[1].keys()

@@ -68,9 +68,7 @@ def test_declared_classes_keep_their_order_and_absent_ones() -> None:
 
 def test_declared_tags_inside_lists_are_found() -> None:
     features = Features({"tokens": List(Value("string")), "pos_tags": List(ClassLabel(names=["N", "V"]))})
-    assert find_task(
-        Dataset.from_dict({"tokens": [["a"]], "pos_tags": [[1]]}, features=features)
-    ).classes == ("N", "V")
+    assert find_task(Dataset.from_dict({"tokens": [["a"]], "pos_tags": [[1]]}, features=features)).classes == ("N", "V")
 
 
 @pytest.mark.parametrize(
@@ -171,9 +169,7 @@ def test_parts_whose_labels_are_kept_back_are_left_out() -> None:
     hidden = Dataset.from_dict({"text": TEXT, "label": [-1] * 4}, features=features)
     data = DatasetDict(train=train, validation=train, test=hidden)
     assert list(without_hidden_labels(data, find_task(train))) == ["train", "validation"]
-    assert list(without_hidden_labels(DatasetDict(train=train, test=rows(text=TEXT)), find_task(train))) == [
-        "train"
-    ]
+    assert list(without_hidden_labels(DatasetDict(train=train, test=rows(text=TEXT)), find_task(train))) == ["train"]
 
 
 def test_a_task_reads_as_a_phrase() -> None:

@@ -18,9 +18,7 @@ from specdsl.runtime.tasks import Task, find_task
 from specdsl.runtime.trainer import AdapterTrainer
 
 SPEC = "W + A@G@B | orth(A) | r = 4"
-ROWS = Dataset.from_dict(
-    {"text": ["a good film", "the bad plot", "good good", "bad film"] * 4, "label": [1, 0] * 8}
-)
+ROWS = Dataset.from_dict({"text": ["a good film", "the bad plot", "good good", "bad film"] * 4, "label": [1, 0] * 8})
 OPPOSITE = ROWS.remove_columns("label").add_column("label", [0, 1] * 8)
 NEXT = Task(kind="causal-lm", texts=("text",))
 

@@ -14,9 +14,7 @@ NUMBER = Task(kind="regression", texts=("text",), label="score")
 
 
 def test_settings_arrive_under_their_names_in_transformers(tmp_path: Path) -> None:
-    settings = TrainSettings(
-        lr=0.25, batch_size=3, gradient_accumulation=5, max_steps=7, clip=0.0, seed=9, warmup=2
-    )
+    settings = TrainSettings(lr=0.25, batch_size=3, gradient_accumulation=5, max_steps=7, clip=0.0, seed=9, warmup=2)
     made = trainer_arguments(settings, NUMBER, tmp_path)
     assert (made.learning_rate, made.per_device_train_batch_size, made.gradient_accumulation_steps) == (
         0.25,

@@ -138,18 +138,14 @@ def test_an_interrupted_run_is_neither_overwritten_nor_mixed_with_another(
 
 
 @pytest.mark.parametrize(("seed", "equal"), [(3, True), (4, False)])
-def test_the_seed_decides_everything(
-    tmp_path: Path, tiny_bert: Path, reviews: str, seed: int, equal: bool
-) -> None:
+def test_the_seed_decides_everything(tmp_path: Path, tiny_bert: Path, reviews: str, seed: int, equal: bool) -> None:
     first = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, seed=3))
     torch.manual_seed(99)
     second = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, seed=seed))
     assert same(values_of(first.model), values_of(second.model)) == equal
 
 
-def test_recomputing_activations_changes_no_trained_number(
-    tmp_path: Path, tiny_bert: Path, reviews: str
-) -> None:
+def test_recomputing_activations_changes_no_trained_number(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
     plain, saving = (
         fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, gradient_checkpointing=flag))
         for flag in (False, True)
@@ -174,9 +170,7 @@ def test_options_reach_the_adapter(tmp_path: Path, tiny_bert: Path, reviews: str
         on=["attention.query"],
         train=["norm"],
     )
-    shapes = {
-        tuple(p.shape) for n, p in result.model.named_parameters() if p.requires_grad and ".query." in n
-    }
+    shapes = {tuple(p.shape) for n, p in result.model.named_parameters() if p.requires_grad and ".query." in n}
     assert shapes == {(32, 2), (2, 32)}
     trained = {name for name, parameter in result.model.named_parameters() if parameter.requires_grad}
     assert any(name.endswith("LayerNorm.weight") for name in trained)
