@@ -70,8 +70,8 @@ def _tensors_read(adapter: Adapter, scopes: Any, value: Node) -> tuple[Any, ...]
 class PenaltyLedger:
     """Sees to it that an adapter's penalties are in every step, once.
 
-    The adapted modules hold it, so it lives as long as the model, whether or not the `Adapter` is kept. Hooks refer to it
-    weakly: what torch's tensors hold, Python cannot collect.
+    The adapted modules hold it, so it lives as long as the model, whether or not the `Adapter` is kept. Hooks refer
+    to it weakly: what torch's tensors hold, Python cannot collect.
     """
 
     def __init__(self, adapter: Adapter) -> None:
@@ -210,8 +210,8 @@ class PenaltyLedger:
             return
         texts = ", ".join(f"`{penalty.text}`" for penalty in self.adapter.spec.ir.penalties)
         warnings.warn(
-            f"this training step left out the penalty {texts} of the adapter `{self.adapter.name}`, which the loop adds "
-            "itself with `adapter.penalty()`", SpecWarning, stacklevel=5,
+            f"this training step left out the penalty {texts} of the adapter `{self.adapter.name}`, which the loop "
+            "adds itself with `adapter.penalty()`", SpecWarning, stacklevel=5,
         )  # fmt: skip
 
     # ----------------------------------------------------------------------------------------- by hand

@@ -328,8 +328,8 @@ def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
         weight = module.site.weight
         if "forward" in vars(module.target.module):
             raise SpecTargetError(
-                f"the forward pass of `{module.target.name}` is replaced on the module itself, as accelerate does to move "
-                "weights between devices",
+                f"the forward pass of `{module.target.name}` is replaced on the module itself, as accelerate does to "
+                "move weights between devices",
                 hint="load the model on one device",
             )
         if weight.is_meta:

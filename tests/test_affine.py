@@ -20,11 +20,11 @@ OUTPUTS = [
     "y' = y + x@A@B + y@C@D | r = 2",
     "y .* l",
     "y' = y .* l + d",
-    "y' = 2*y - y@C@D | r = 2",
+    "y' = 2*y - y@C@D | r = 2 | starts: elsewhere",
     "y' = y + (x .* k)@A@B | r = 2",
     "y' = y + alpha/r * dropout(x, 0.1)@A@B | r = 2",
     "y' = y ./ l",
-    "y' = y + [x@A, x@C]@B | B : 2*r x m | r = 2",
+    "y' = y + [x@A, x@C]@B | A, C : n x r | r = 2",
     "y' = (y + d) .* l",
     "y' = y + (x@A + e)@B | r = 2",
     "y' = y + x[:, :3]@A | A : 3 x m",
@@ -73,7 +73,7 @@ REASONS = {
     "y + (x@A .* (x@C))@B | r = 2": "`(x@A) .* (x@C)` multiplies the input by itself",
     "y' = y + softmax(y)@B | B : m x m ~ zeros": "`softmax(y)` is not linear in the input",
     "x' = x + tanh(x@A)@B | r = 2": "`tanh(x@A)` is not linear in the input",
-    "y' = y + x@A@B ./ (1 + y@C@D) | r = 2": "`x@A@B ./ (1 + y@C@D)` multiplies the input by itself",
+    "y' = y + (x@A@B) ./ (1 + y@C@D) | r = 2": "`(x@A@B) ./ (1 + y@C@D)` multiplies the input by itself",
 }
 
 

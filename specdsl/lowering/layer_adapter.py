@@ -183,7 +183,7 @@ class LayerAdapter(nn.Module):
 
 
 class Orthonormal(nn.Module):
-    """Keeps a factor's columns (rows, if wide) orthonormal: the Q of its QR decomposition, with R's diagonal positive."""
+    """Keeps a factor's columns (rows, if wide) orthonormal: the Q of its QR, with R's diagonal positive."""
 
     def forward(self, free: Tensor) -> Tensor:
         tall = free if free.shape[-2] >= free.shape[-1] else free.mT

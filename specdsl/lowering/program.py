@@ -195,7 +195,8 @@ class _Run:
 
     def _project(self, node: Project, inputs: list[Tensor]) -> Tensor:
         site, x = self.site, self.x
-        assert site is not None and x is not None
+        assert site is not None
+        assert x is not None
         if not inputs:
             if site.weight_is_diagonal:
                 return site.tokens(x) * site.weight
@@ -204,7 +205,8 @@ class _Run:
 
     def _through(self, node: Through, inputs: list[Tensor]) -> Tensor:
         site, x = self.site, self.x
-        assert site is not None and x is not None
+        assert site is not None
+        assert x is not None
         dtype = self._activation_dtype(x, site)
         built = node.weight != BASE_WEIGHT
         weight = _as(site.layout(inputs[0]), dtype) if built else site.weight

@@ -68,14 +68,18 @@ WEIGHTS: dict[str, tuple[str, Formula]] = {
         dora,
     ),
     "pissa": (
-        "r = 2\nU, S, V = svd(W)\nA ~ U[:, :r] @ diag(sqrt(S[:r]))\nB ~ diag(sqrt(S[:r])) @ V[:r, :]\n"
-        "W' = W + A@B - init(A@B)",
+        (
+            "r = 2\nU, S, V = svd(W)\nA ~ U[:, :r] @ diag(sqrt(S[:r]))\nB ~ diag(sqrt(S[:r])) @ V[:r, :]\n"
+            "W' = W + A@B - init(A@B)"
+        ),
         lambda v: v.x @ (v.W + v.A @ v.B - v.A0 @ v.B0) + v.b,
     ),
     "vera": (
-        "r = 3\nfrozen shared A : max(layers(n)) x r ~ kaiming(seed=0)\n"
-        "frozen shared B : r x max(layers(m)) ~ kaiming(seed=1)\nd ~ 0.1\n"
-        "W' = W + A[:n, :]@diag(d)@B[:, :m]@diag(e)",
+        (
+            "r = 3\nfrozen shared A : max(layers(n)) x r ~ kaiming(seed=0)\n"
+            "frozen shared B : r x max(layers(m)) ~ kaiming(seed=1)\nd ~ 0.1\n"
+            "W' = W + A[:n, :]@diag(d)@B[:, :m]@diag(e)"
+        ),
         lambda v: v.x @ (v.W + v.A @ torch.diag(v.d) @ v.B @ torch.diag(v.e)) + v.b,
     ),
     "svdiff": ("U, S, V = svd(W)\nW' = U@diag(S + d)@V", svdiff),

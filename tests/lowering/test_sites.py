@@ -110,7 +110,7 @@ def test_a_layer_without_bias_holds_one_while_it_is_merged() -> None:
     module, _, _, adapter = outputs("linear_without_bias", "bitfit")
     names = list(module.state_dict())
     adapter.merge()
-    assert torch.equal(module.bias, dict((name, value) for _, name, value in adapter.factors())["d"])
+    assert torch.equal(module.bias, {name: value for _, name, value in adapter.factors()}["d"])
     adapter.unmerge()
     assert module.bias is None
     assert list(module.state_dict()) == names

@@ -1,6 +1,6 @@
 """A training step of every spec on fake tensors of an accelerator, without one: `python -m tests.runtime.fake_device`.
 
-Prints a JSON object: for each case the devices of all tensors that were made and the waits for the device, or the error.
+Prints a JSON object: for each case the devices of all tensors made and the waits for the device, or the error.
 It runs in a process of its own. A CPU build of torch has no autograd for `cuda`: there the whole step runs on a device
 type registered as a stand-in, and on `cuda:0` all but the backward pass: attaching, the forward pass, merging.
 """

@@ -559,7 +559,7 @@ def test_reading_terms_changes_no_step() -> None:
 
 
 def test_autocast_leaves_penalties_in_float32() -> None:
-    model, adapter = model_of(SPEC)
+    _model, adapter = model_of(SPEC)
     with torch.autocast("cpu", torch.bfloat16):
         found = adapter.penalty()
     assert found.dtype == torch.float32
@@ -651,8 +651,10 @@ def test_a_loop_that_leaves_its_penalty_out_is_warned_once_in_the_step(
         optimizer.step()
         optimizer.zero_grad()
     assert [str(one.message) for one in warned] == [
-        "this training step left out the penalty `orth(A)`, `0.1 * norm(A@G@B)^2` of the adapter `default`, which "
-        "the loop adds itself with `adapter.penalty()`"
+        (
+            "this training step left out the penalty `orth(A)`, `0.1 * norm(A@G@B)^2` of the adapter `default`, which "
+            "the loop adds itself with `adapter.penalty()`"
+        )
     ] * 2
     assert {Path(one.filename).name for one in warned} == {"test_penalties.py"}
 
