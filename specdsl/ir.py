@@ -45,6 +45,10 @@ class Node:
     def ndim(self) -> int:
         return len(self.shape)
 
+    def over(self, children: tuple[Node, ...], shape: Shape) -> Node:
+        """The same kind of node over other children; for kinds that a later stage adds."""
+        raise AssertionError(f"{type(self).__name__} has no children")
+
 
 @dataclass(frozen=True)
 class Site(Node):
@@ -187,7 +191,7 @@ def rebuilt(node: Node, children: tuple[Node, ...], shape: Shape | None = None) 
         case Choice():
             made = Choice(shape, node.condition, children[0], children[1])
         case _:
-            made = node
+            made = node.over(children, shape) if children else node
     return interned(made)
 
 

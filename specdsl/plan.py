@@ -32,6 +32,7 @@ from specdsl.ir import (
     transform,
 )
 from specdsl.nodes import apply, negated, scalar, scaled
+from specdsl.operators.registry import Shape
 from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size
 
@@ -52,6 +53,9 @@ class Project(Node):
     def children(self) -> tuple[Node, ...]:
         return (self.matrix,)
 
+    def over(self, children: tuple[Node, ...], shape: Shape) -> Node:
+        return Project(shape, children[0])
+
 
 @dataclass(frozen=True)
 class Through(Node):
@@ -64,6 +68,9 @@ class Through(Node):
     @property
     def children(self) -> tuple[Node, ...]:
         return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+    def over(self, children: tuple[Node, ...], shape: Shape) -> Node:
+        return Through(shape, children[0], None if self.bias is None else children[1])
 
 
 @dataclass(frozen=True)

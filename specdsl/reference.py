@@ -45,7 +45,7 @@ def weight(
 
     Raises:
         SpecMergeError: the spec is no weight.
-        SpecShapeError: a factor has another shape than the spec says, or a size condition fails.
+        SpecShapeError: a factor or b has another shape than the spec says, or a size condition fails.
         SpecSettingError: `factors` names something that is no factor.
 
     >>> import numpy, specdsl
@@ -61,6 +61,8 @@ def weight(
         raise SpecShapeError(f"W has {matrix.ndim} axes; it is n x m")
     n, m = matrix.shape
     bias = np.zeros(m) if b is None else np.asarray(b, dtype=np.float64)
+    if bias.shape != (m,):
+        raise SpecShapeError(f"b has the shape {bias.shape}, but W is {n} x {m}")
     ir = checked.ir
     sizes = Sizes({**ir.hyper_values(), "n": n, "m": m, "layer": layer, "layers": 1, "tokens": 1})
     for condition in ir.conditions:
@@ -83,8 +85,9 @@ def weight(
     except NotAffine as reason:
         raise SpecMergeError(f"{checked.label} is not a weight: {reason}") from None
     values = evaluate(targets.values(), NUMPY, sizes, leaf)
-    found = {name: np.array(values[node]) for name, node in targets.items()}
-    return found.get("W", matrix), found.get("b", None if b is None else bias)
+    found = {name: values[node] for name, node in targets.items()}
+    adapted = np.array(found.get("W", matrix))
+    return adapted, None if b is None and not checked.facts.creates_bias else np.array(found.get("b", bias))
 
 
 def _given(spec: Spec, factors: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:

@@ -76,9 +76,10 @@ def test_starts_are_those_of_attaching() -> None:
     np.testing.assert_allclose(found, W + A @ B)
 
 
-def test_an_absent_bias_stays_absent() -> None:
+def test_an_absent_bias_stays_absent_unless_one_is_made() -> None:
     W, _ = arrays()
     assert specdsl.weight("W + A@B | r = 2", W)[1] is None
+    assert specdsl.weight("y .* l", W)[1] is None
     d = np.arange(M)
     np.testing.assert_array_equal(specdsl.weight("b + d", W, factors={"d": d})[1], d)
 
@@ -128,8 +129,14 @@ def test_mistakes_are_explained(mistake: str) -> None:
     kind, message, options = MISTAKES[mistake]
     W, b = arrays()
     with pytest.raises(kind) as caught:
-        specdsl.weight(options.pop("spec"), W, b, **options)
+        specdsl.weight(options["spec"], W, b, options.get("factors"))
     assert caught.value.message == message
+
+
+def test_a_bias_has_the_length_of_the_output() -> None:
+    W, _ = arrays()
+    with pytest.raises(SpecShapeError, match=r"b has the shape \(1,\), but W is 7 x 5"):
+        specdsl.weight("W + A@B", W, np.ones(1))
 
 
 def test_a_weight_has_two_axes() -> None:

@@ -13,7 +13,7 @@ from specdsl.errors import (
     SpecShapeError,
     SpecSyntaxError,
 )
-from specdsl.ir import Apply, Node, Scalar
+from specdsl.ir import Apply, Node, Scalar, topological
 from specdsl.nodes import apply, divided, negated, numbers_in_front, scalar, scaled
 from specdsl.operators.registry import Shape, find_operator
 from specdsl.sizes import Size
@@ -156,7 +156,9 @@ class Products(Reading):
         shape = matmul_shape(self.solver, left.shape, right.shape, left_syntax, right_syntax)
         factor, left, right = numbers_in_front(left, right)
         parts: list[Node] = []
-        parts += left.arguments if isinstance(left, Apply) and left.operator == "matmul" else [left]
+        is_chain = isinstance(left, Apply) and left.operator == "matmul"
+        again = is_chain and left in topological([right])  # `Z@Z.T` reads Z twice and computes it once
+        parts += left.children if is_chain and not again else [left]
         product = apply("matmul", (*parts, right), shape)
         return product if factor is None else scaled(scalar(factor), product)
 

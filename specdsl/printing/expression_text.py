@@ -150,6 +150,8 @@ def _option_text(node: Apply, name: str, value: Any) -> list[str]:
         return []
     if name in ("shape", "size"):
         return [str(size) for size in (value if isinstance(value, tuple) else (value,))]
+    if name == "sizes":
+        return [f"{axis}={size}" for axis, size in value]
     if name == "fan":
         return []
     if isinstance(value, bool):
