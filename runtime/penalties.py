@@ -126,11 +126,11 @@ class PenaltyLedger:
         if not self._is_running and self.adapter.is_attached and self._is_training():
             self.start()
 
-    def passed_forward(self, x: Tensor) -> None:
-        """A module's adapter has computed an output for `x`."""
+    def passed_forward(self, y: Tensor) -> None:
+        """A module's adapter has computed the output `y`."""
         self._start_copy()
-        kind = x.device.type
-        self._half_precision = x.dtype == torch.float16 or (
+        kind = y.device.type
+        self._half_precision |= y.dtype == torch.float16 or (
             torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
         )
 
@@ -200,6 +200,7 @@ class PenaltyLedger:
                 for parameter in parameters:
                     if parameter not in self._added or parameter.grad is None:
                         self._add_to(parameter)
+        self._half_precision = False
         self._included.difference_update(parameters)
         self._ready.clear()
         for parameter in parameters:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from specdsl.cli.compiled import Compiled
     from specdsl.runtime.report import FoldedRow
 
-_LEFT = ("module", "role", "factors", "plan")
 _RIGHT = ("n x m", "trained", "cost", "saved")
 _HEADINGS = ("module", "role", "n x m", "factors", "trained", "plan", "cost", "saved")
 _WIDEST = 250
@@ -41,7 +40,9 @@ def print_report(compiled: Compiled) -> None:
 def _table(rows: list[FoldedRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading in _HEADINGS:
-        table.add_column(heading, justify="right" if heading in _RIGHT else "left", overflow="fold")
+        is_long = heading in ("module", "factors", "plan")
+        justify: JustifyMethod = "right" if heading in _RIGHT else "left"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=not is_long)
     for folded in rows:
         row = folded.row
         cells = (

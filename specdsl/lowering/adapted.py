@@ -37,6 +37,10 @@ class Merged:
         return is_finite(self.weight) and (self.bias is None or is_finite(self.bias))
 
 
+def _nothing(module: nn.Module, inputs: Any, output: Any) -> None:
+    return None
+
+
 class ModuleAdapters(nn.Module):
     """The adapters of one module, by name, and the base weights kept while some are merged."""
 
@@ -52,6 +56,8 @@ class ModuleAdapters(nn.Module):
         self.register_buffer("kept_weight", None, persistent=False)
         self.register_buffer("kept_bias", None, persistent=False)
         self.had_bias = site.bias is not None
+        # A hook anywhere in it keeps nn.TransformerEncoderLayer from reading weights instead of running modules.
+        self.register_forward_hook(_nothing)
 
     @property
     def adapters(self) -> dict[str, LayerAdapter]:

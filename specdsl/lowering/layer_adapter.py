@@ -79,7 +79,7 @@ class Values:
 class ForwardWatcher(Protocol):
     """Told of every output that an adapter computes."""
 
-    def passed_forward(self, x: Tensor) -> None: ...
+    def passed_forward(self, y: Tensor) -> None: ...
 
 
 class LayerAdapter(nn.Module):
@@ -158,9 +158,10 @@ class LayerAdapter(nn.Module):
 
     def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
         """The adapted output, as `tokens x m`."""
+        y = self.lowered.output.run(site, self.read, x, base, self.training)
         if self.watcher is not None:
-            self.watcher.passed_forward(x)
-        return self.lowered.output.run(site, self.read, x, base, self.training)
+            self.watcher.passed_forward(y)
+        return y
 
     def merged(self, site: LayerSite) -> dict[str, Tensor]:
         """`W'` as `n x m` and `b'`, those of them that change, in the widest dtype involved."""

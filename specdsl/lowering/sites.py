@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from specdsl.errors import SpecTargetError
 from specdsl.plan import LayerTraits
@@ -320,8 +321,12 @@ def _as_factor(scale: Any, rows: Tensor) -> Any:
 
 
 def _runs_as(module: nn.Module, layer: type[nn.Module]) -> bool:
-    """Whether the module is a `layer` and runs as one: a subclass with a forward of its own may do anything."""
-    return isinstance(module, layer) and own_class(module).forward is layer.forward
+    """Whether the module is a `layer` and runs as one on a weight that it holds.
+
+    A subclass with a forward of its own may do anything, and a weight that is computed, as by a parametrisation, cannot be
+    set.
+    """
+    return isinstance(module, layer) and own_class(module).forward is layer.forward and "weight" in module._parameters
 
 
 def _is_embedding(module: nn.Module) -> bool:
@@ -367,7 +372,8 @@ def _is_transposed_linear(module: nn.Module) -> bool:
 
 
 def _is_linear(module: nn.Module) -> bool:
-    return _runs_as(module, nn.Linear)
+    # The output map of nn.MultiheadAttention never runs: its weight is read by the attention.
+    return _runs_as(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear)
 
 
 add_layer_type(_is_linear, LinearSite)

@@ -74,6 +74,19 @@ def test_the_base_runs_once(spec: str) -> None:
     assert Counted.calls == 1
 
 
+def test_an_encoder_layer_of_torch_runs_its_adapters_in_eval_too() -> None:
+    """Without gradients it would else read the weights of its linear maps and never run them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True))
+    bare, x = model(torch.ones(1, 3, 8)), torch.ones(1, 3, 8)
+    move(specdsl.attach(model, LORA))
+    trained = model(x)
+    model.eval()
+    with torch.no_grad():
+        assert_close(model(x), trained)
+    assert not torch.allclose(trained, bare)
+
+
 @pytest.mark.parametrize("name", ["default", "adapter_2", "Ä"])
 def test_a_word_can_be_a_name(name: str) -> None:
     check_adapter_name(name)

@@ -135,6 +135,8 @@ def test_a_norm_that_scales_by_one_plus_its_weight_is_no_site(norm: type[nn.Modu
         nn.LayerNorm((3, 4)),
         nn.LayerNorm(4, elementwise_affine=False),
         nn.ReLU(),
+        nn.MultiheadAttention(4, 2).out_proj,  # read by the attention, and never run
+        nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)),  # has a weight that cannot be set
     ],
 )
 def test_other_layers_are_no_sites(module: nn.Module) -> None:

@@ -41,10 +41,10 @@ class Classifier(nn.Module):
         return {"logits": logits} if labels is None else {"loss": F.cross_entropy(logits, labels), "logits": logits}
 
 
-def model_of(spec: str, seed: int = 0, **options: Any) -> tuple[Classifier, Adapter]:
+def model_of(spec: str, kind: type[Classifier] = Classifier, **options: Any) -> tuple[Classifier, Adapter]:
     """A model whose factors are not at their start."""
-    torch.manual_seed(seed)
-    model = Classifier()
+    torch.manual_seed(0)
+    model = kind()
     adapter = specdsl.attach(model, spec, on=ON, **options)
     with torch.no_grad():
         for place, name, value in adapter.factors():
@@ -428,8 +428,18 @@ def test_a_factor_that_is_frozen_by_hand_gets_no_gradient() -> None:
     )
 
 
-def scaled_step(spec: str) -> Gradients:
-    model, adapter = model_of(spec)
+class Mixed(Classifier):
+    """Runs its last layer in float32, as some models do under autocast."""
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        inner = torch.tanh(self.first(x))
+        with torch.autocast("cpu", enabled=False):
+            logits = self.second(inner.float())
+        return {"loss": F.cross_entropy(logits, labels), "logits": logits} if labels is not None else {"logits": logits}
+
+
+def scaled_step(spec: str, kind: type[Classifier]) -> Gradients:
+    model, adapter = model_of(spec, kind)
     optimizer, scaler = optimizer_of(adapter), torch.amp.GradScaler("cpu", init_scale=2.0**10)
     for batch in batches()[:2]:
         with torch.autocast("cpu", torch.float16):
@@ -439,11 +449,12 @@ def scaled_step(spec: str) -> Gradients:
     return gradients_of(adapter)
 
 
-def test_scaled_gradients_of_float16_get_the_penalty_unscaled() -> None:
+@pytest.mark.parametrize("kind", [Classifier, Mixed])
+def test_scaled_gradients_of_float16_get_the_penalty_unscaled(kind: type[Classifier]) -> None:
     _, adapter = model_of(SPEC)
     factors = {name: value.detach().clone().requires_grad_() for name, value in factors_of(adapter).items()}
     wanted = torch.autograd.grad(penalty(factors), list(factors.values()))
-    found, without = scaled_step(SPEC), scaled_step(PLAIN)
+    found, without = scaled_step(SPEC, kind), scaled_step(PLAIN, kind)
     assert_close([found[name] - without[name] for name in factors], list(wanted), rtol=1e-5, atol=1e-4)
 
 
