@@ -323,8 +323,8 @@ def _as_factor(scale: Any, rows: Tensor) -> Any:
 def _runs_as(module: nn.Module, layer: type[nn.Module]) -> bool:
     """Whether the module is a `layer` and runs as one on a weight that it holds.
 
-    A subclass with a forward of its own may do anything, and a weight that is computed, as by a parametrisation, cannot be
-    set.
+    A subclass with a forward of its own may do anything, and a weight that is computed, as by a parametrisation,
+    cannot be set.
     """
     return isinstance(module, layer) and own_class(module).forward is layer.forward and "weight" in module._parameters
 
