@@ -71,7 +71,7 @@ class UnknownSize(LookupError):
     """`Size.value` met a symbol that has no value; `args[0]` is its name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Size:
     """A size or number; see the module. Build with `Size.of`, `Size.symbol` and arithmetic."""
 
@@ -274,6 +274,9 @@ class Size:
         return int(nearest)
 
     # text
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         if not self.terms:

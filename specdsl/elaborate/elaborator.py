@@ -492,6 +492,12 @@ class Elaborator:
                     f"declare it, for example `{draft.name} : {_suggested(shape)}`",
                 )  # fmt: skip
             self.solver.span = draft.span
+            if any("tokens" in size.symbols for size in shape):
+                raise SpecShapeError(
+                    f"the factor `{draft.name}` would have an entry for every token ({shape_text(shape)})",
+                    draft.span,
+                    "rows are samples: write `x@A`, not `A@x`, and add vectors to tokens",
+                )
             for size in shape:
                 self.solver.whole(size, f"the shape of `{draft.name}`")
         if self.solver.pending:

@@ -73,14 +73,14 @@ class ShapeSolver:
         size = self.resolved(size)
         if size.unknowns:
             return
-        if _is_evidently_whole(size):
-            return
         value = self._hyper_value(size)
+        if _is_evidently_whole(size) and value is None:
+            return
         if value is not None and (value < 1 or abs(value - round(value)) > 1e-9):
             raise SpecShapeError(
                 f"{why}: {size} is {float(value):g}, but a size is a whole number, at least 1", self._here()
             )
-        if size.symbols:
+        if size.symbols and not _is_evidently_whole(size):
             self._record(Condition("whole", size, size, why, self._here()))
 
     def at_most(self, small: Size, large: Size, why: str) -> None:
