@@ -37,7 +37,15 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "a target is missing after `on`",
         "name a role such as `attention.query`, or a pattern in double quotes",
-        ("on", "r = 8\non", "on except norm", "on attention,", "r = 8\non attention,", "on attention except"),
+        (
+            "on",
+            "r = 8\non",
+            "on except norm",
+            "on attention,",
+            "r = 8\non attention,",
+            "on attention except",
+            "r = 8\non attention except",
+        ),
     ),
     Mistake(
         "a target is missing after `train`",

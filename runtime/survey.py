@@ -154,7 +154,7 @@ def _select(
     if on is not None or clause is None:
         return select(model, None if on is None else _listed(on), exclude, layers, adaptable=_adaptable)
     excluded = [*_items(clause.excluded), *exclude]
-    blocks = [block for first, last in clause.layers for block in range(first, last + 1)]
+    blocks = sorted({block for first, last in set(clause.layers) for block in range(first, last + 1)})
     return select(model, _items(clause.items), excluded, layers or blocks or None, adaptable=_adaptable)
 
 

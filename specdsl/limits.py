@@ -6,6 +6,8 @@ TEXT_BYTES = 64 * 1024
 """The longest text of a spec."""
 NODES = 5_000
 """The most syntax nodes of a spec, and the most nodes after definitions are written out."""
+FACTORS = 64
+"""The most factors: each is moved on its own when the start is checked."""
 NESTING = 100
 """The deepest nesting of an expression."""
 EXPONENT = 16

@@ -90,7 +90,7 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> SpecSyntaxError:
         return bracket
     if token.type in _OPERANDS | {"LPAR", "LSQB"} and _ends_operand(before):
         return _missing_operator(source, before, span, token)
-    if token.type in _ENDINGS and before and before[-1] in "+-*/@%^=,<>.":
+    if token.type in _ENDINGS and before and before[-1] in "+-*/@%^=,<>." and not _is_item_list(source, start):
         at = Span(source, len(before) - 1, len(before))
         if before[-1] != "=" or before[-2:-1] in "<>=!":
             return SpecSyntaxError(f"an operand is missing after `{before[-1]}`", at)
@@ -138,6 +138,12 @@ def _unbalanced(source: Source, token: Token, stop: int) -> SpecSyntaxError | No
     return None
 
 
+def _is_item_list(source: Source, stop: int) -> bool:
+    """Whether the clause before `stop` names targets, in which a comma joins no operands."""
+    begin = max((found.end() for found in _CLAUSE_END.finditer(source.text, 0, stop)), default=0)
+    return re.match(r"\s*(on|train)\s", source.text[begin:stop]) is not None
+
+
 def _ends_operand(before: str) -> bool:
     if not before or before[-1] in "|\n":
         return False
@@ -152,7 +158,8 @@ def _missing_operator(source: Source, before: str, span: Span, token: Token) -> 
     while start > 0 and (before[start - 1].isalnum() or before[start - 1] in "_'"):
         start -= 1
     left = before[start:] or before[-1]
-    hint = f"did you mean `{left}@{token}` or `{left}*{token}`?" if token.type == "NAME" else None
+    choice = f"`{left}*{token}`" if left[0].isdigit() else f"`{left}@{token}` or `{left}*{token}`"
+    hint = f"did you mean {choice}?" if token.type == "NAME" else None
     return SpecSyntaxError(f"an operator is missing between `{left}` and `{token}`", span, hint)
 
 
@@ -315,7 +322,7 @@ class _Builder:
     def _layer_span(self, span: Span, first: Token, last: Token | None) -> tuple[int, int]:
         numbers = []
         for token in (first, last or first):
-            if not token.isdigit() or len(token) > 9:
+            if not token.isdigit() or len(token) > 4:
                 raise SpecSyntaxError(f"`{token}` is not a layer's number", span, "layers are counted 0, 1, 2, ...")
             numbers.append(int(token))
         if numbers[1] < numbers[0]:

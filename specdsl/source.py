@@ -70,6 +70,8 @@ class Span:
         """
         line, column = self.source.position(self.start)
         text = "".join(c if c.isprintable() else " " for c in self.source.line_text(line))
+        if not text.strip():
+            return []
         first = column - 1
         last = min(max(first + self.end - self.start, first + 1), max(len(text), first + 1))
         if len(text) > width:

@@ -94,7 +94,7 @@ class Spec:
         settings = ";".join(f"{name}={float(value)!r}" for name, value in sorted(self.settings.items()))
         return hashlib.sha256(f"{spec_line(self.tree)}\n{settings}".encode()).hexdigest()[:16]
 
-    def set(self, **hyperparameters: Number) -> Spec:
+    def set(self, /, **hyperparameters: Number) -> Spec:
         """The spec with other values of its hyper-parameters.
 
         Raises:
@@ -142,7 +142,7 @@ class Spec:
 _LIBRARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
-def parse(text_or_path: str | Path, **hyperparameters: Any) -> Spec:
+def parse(text_or_path: str | Path, /, **hyperparameters: Any) -> Spec:
     """A checked spec.
 
     Args:
@@ -172,11 +172,13 @@ def source_of(text_or_path: str | Path) -> tuple[str, str]:
     given = str(text_or_path)
     if isinstance(text_or_path, Path) or (given.endswith(".spec") and "\n" not in given):
         path = Path(given)
-        if path.is_file():
+        if _is_file(path):
             return read_spec_file(path), given
         in_library = library_path(path.name) if path.name == given else None
         if in_library is None:
-            raise SpecFileError(f"there is no file `{given}`", hint=did_you_mean(path.stem, library_names()))
+            raise SpecFileError(
+                f"there is no file `{given[:100]}`", hint=did_you_mean(path.stem[:100], library_names())
+            )
         return read_spec_file(in_library), in_library.name
     stripped = given.strip()
     if _LIBRARY_NAME.fullmatch(stripped):
@@ -187,6 +189,14 @@ def source_of(text_or_path: str | Path) -> tuple[str, str]:
             hint = did_you_mean(stripped, library_names()) or "`specdsl ls` lists the library"
             raise SpecFileError(f"the library has no method `{stripped}`", hint=hint)
     return given, "<spec>"
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that is too long for one is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_spec_file(path: Path) -> str:

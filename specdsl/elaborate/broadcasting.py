@@ -38,6 +38,12 @@ def elementwise_shape(
             "vector to every row of a matrix", solver.span,
             "`.*` scales columns; `diag(v)` or `outer(u, v)` make a matrix",
         )  # fmt: skip
+    with_tokens = [solver.resolved(shape[0]) == TOKENS for shape in (left, right) if len(shape) == 2]
+    if len(with_tokens) == 2 and with_tokens[0] != with_tokens[1] and not solver.resolved(right[0]).unknowns:
+        raise SpecShapeError(
+            f"{_difference(solver, shown, left, right, names)}: a weight has no row for every token", solver.span,
+            "`W + A@B` adapts the weight, `y + x@A@B` the output",
+        )  # fmt: skip
     offset = len(left) - len(right)
     for one, other in zip(left[offset:], right, strict=True):
         solver.same(one, other, _difference(solver, shown, left, right, names))

@@ -141,6 +141,11 @@ class Calls(Reading):
             shape = operator_shape(self.solver, operator, [node.shape for node in arrays], options, syntax.span.text)
         for size in _sizes_of(shape):
             self.solver.whole(size, f"`{syntax.span.text}`")
+        if operator.shape is None and len(operator.outputs) == 1 and arrays and arrays[0].ndim == 2 < len(shape):
+            raise SpecShapeError(
+                f"`{operator.name}` takes a vector, but `{arrays_given[0].span.text}` is a matrix", syntax.span,
+                "a vector is a small letter; stacks of matrices are not built yet",
+            )  # fmt: skip
         if len(operator.outputs) > 1:
             if syntax is not self.unpacked:
                 names = ", ".join("abcd"[: len(operator.outputs)]).upper()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from specdsl import tree
+from specdsl import limits, tree
 from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
 from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
@@ -321,7 +321,12 @@ class Elaborator:
             f"`{name}` is not declared", span, hint or f"a factor with a long name is declared: `{name} : n x r`"
         )
 
+    def _bound_factors(self, span: Span) -> None:
+        if len(self.drafts) >= limits.FACTORS:
+            raise SpecLimitError(f"the spec has more than {limits.FACTORS} factors", span)
+
     def _introduce(self, name: str, span: Span) -> Node:
+        self._bound_factors(span)
         axes = 2 if name[0].isupper() else 1
         shape = tuple(self.solver.fresh() for _ in range(axes))
         self.drafts[name] = Draft(name, shape, span, None, "from its use")
@@ -371,6 +376,7 @@ class Elaborator:
         if name in self.drafts:
             return self.drafts[name]
         line, span = self.clauses.factors[name]
+        self._bound_factors(span)
         shape, reason = self._declared_shape(name, line)
         draft = Draft(name, shape, span, line, reason)
         self.drafts[name] = draft

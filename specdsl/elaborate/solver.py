@@ -126,7 +126,8 @@ class ShapeSolver:
         if value is not None and not (left - right).symbols:
             return
         if value is None and not both_from_module:
-            raise SpecShapeError(f"{why}: {left} is not {right}", self._here())
+            is_known = not (left.unknowns or right.unknowns)
+            raise SpecShapeError(f"{why}: {left} is not {right}" if is_known else why, self._here())
         self._record(Condition("equal", left, right, why, self._here()))
 
     def _numbers(self, left: Size, right: Size) -> str | None:

@@ -51,10 +51,16 @@ def check_start(ir: SpecIR, spans: Mapping[str, Span]) -> None:
         raise SpecShapeError(f"no module can meet all size conditions together: {demands}", span)
     for environment in environments:
         _refuse_too_large(ir, Sizes(environment), next(iter(spans.values())))
-    trials = [_Trial(ir, environment, seed) for environment in environments for seed in SEEDS]
-    for name, span in spans.items():
-        _check_target(ir, trials, name, span)
-    _check_factors(ir, trials)
+    try:
+        trials = [_Trial(ir, environment, seed) for environment in environments for seed in SEEDS]
+        for name, span in spans.items():
+            _check_target(ir, trials, name, span)
+        _check_factors(ir, trials)
+    except SpecError as error:
+        if error.span is not None:
+            raise
+        # An operator that refuses an option's value does not know where it stands.
+        raise type(error)(error.message, next(iter(spans.values())), error.hint) from None
 
 
 def _refuse_too_large(ir: SpecIR, sizes: Sizes, span: Span) -> None:

@@ -44,6 +44,8 @@ HOSTILE = {
         chain("n + 1", "NEW = (OLD + m) * (OLD + n)", "W + LAST*A@B"),
         "a size or number has more than 200 terms",
     ),
+    "many factors": ("W + " + " + ".join(f"A{i}@B{i}" for i in range(200)), "the spec has more than 64 factors"),
+    "a long chain": ("W + " + "@".join(f"A{i}" for i in range(900)), "the spec has more than 64 factors"),
     "a large rank": ("W + A@B | r = 10^12", "`r` is more than 2^31"),
     "a tower of powers": ("W + A@B | r = 2^2^2^2^2^2", "an exponent is at most 16"),
     "many powers": ("W + k*A@B | k = " + "^".join(["16"] * 60), "an exponent is at most 16"),
@@ -94,3 +96,17 @@ def test_a_hostile_setting_is_refused(setting: str, run: Run) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Traceback" not in result.stderr
     assert result.stderr.startswith("`r`")
+
+
+@pytest.mark.parametrize("length", [300, 5_000_000])
+def test_a_file_name_too_long_for_any_file_names_none(length: int, run: Run) -> None:
+    result = run("check", "a" * length + ".spec")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("there is no file `aaa")
+    assert len(result.stderr) < 200
+
+
+@pytest.mark.parametrize("name", ["self", "text_or_path"])
+def test_a_setting_with_an_unlucky_name_is_unknown(name: str, run: Run) -> None:
+    result = run("check", "lora", "--set", f"{name}=3")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (2, f"no hyper-parameter `{name}` is used by the spec")

@@ -46,6 +46,12 @@ def test_a_factor_may_have_the_name_of_anything(name: str) -> None:
     assert layer.training is True
 
 
+def test_two_factors_of_nearly_one_name_are_two() -> None:
+    (layer,) = layers(attached("label : n x m ~ zeros\nlabel_ : n x m ~ ones(n, m)\nW' = W + label .* label_"))
+    assert not layer.factor("label").any()
+    assert layer.factor("label_").all()
+
+
 def test_a_shared_factor_belongs_to_the_first_module() -> None:
     spec = "shared A : max(layers(n)) x r ~ normal(1)\nr = 2\nW' = W + A[:n, :]@B"
     first, second = layers(attached(spec, (6, 5), (4, 3)))
