@@ -11,7 +11,6 @@ from torch import nn
 
 from specdsl import limits
 from specdsl.affine import NotAffine
-from specdsl.elaborate.walks import node_sizes
 from specdsl.errors import (
     SpecError,
     SpecNotBuiltError,
@@ -25,6 +24,7 @@ from specdsl.interpret import Sizes
 from specdsl.ir import FactorIR, SpecIR, reads
 from specdsl.lowering.layer_adapter import Lowered, lower
 from specdsl.lowering.sites import LayerSite, site_of
+from specdsl.node_sizes import node_sizes
 from specdsl.plan import layer_lists
 from specdsl.printing.expression_text import expression_text
 from specdsl.runtime.frozen_base import base_parameters
@@ -112,6 +112,7 @@ def survey(
         SpecTargetError: an item matches nothing, a module cannot carry the spec, or sizes do not fit.
         SpecSettingError: an index is missing or unknown.
     """
+    _refuse_unbuilt(spec)
     _refuse_lists_of_trained(spec)
     selection = _select(model, spec, on, exclude, layers)
     given = _check_indices(spec.ir, dict(indices or {}))
@@ -123,6 +124,19 @@ def survey(
     modules = _lowered(spec.ir, selection, sites, environments)
     base = sum(parameter.numel() for _, parameter in base_parameters(model))
     return Survey(spec, selection, modules, whole, base, given)
+
+
+def _refuse_unbuilt(spec: Spec) -> None:
+    """What the language has and a model cannot carry yet, by name."""
+    facts, span = spec.facts, spec.tree.span
+    if spec.parts:
+        raise SpecNotBuiltError("clauses limited to some modules cannot be attached yet", spec.parts[0].limit[0].span)
+    if facts.needs:
+        raise SpecNotBuiltError(f"`{facts.needs[0]}` cannot be carried out yet; the rest can be checked", span)
+    for given in spec.ir.given.values():
+        raise SpecNotBuiltError(f"the {given.kind} `{given.name}` cannot be attached yet", given.span)
+    if facts.added_rows is not None:
+        raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", spec.clauses.targets["y"][1])
 
 
 def _refuse_lists_of_trained(spec: Spec) -> None:

@@ -6,11 +6,11 @@ is not affine, and the innermost such part is the reason shown to the user.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from specdsl.elaborate.elaborator import SITE_SHAPES
-from specdsl.ir import Apply, Choice, Node, Scalar, Site, SpecIR, interned, reads
+from specdsl.ir import Apply, Choice, Fold, Given, Node, Scalar, Site, SpecIR, interned, reads, transform
 from specdsl.nodes import apply, negated, scaled
 from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size
@@ -40,8 +40,10 @@ def adapted_weight(ir: SpecIR) -> dict[str, Node]:
     Raises:
         NotAffine: the output is no affine function of the input.
     """
-    targets = ir.targets
+    targets = at_rest(ir, ir.targets)
     if "y" in targets:
+        if targets["y"].shape[:1] != X.shape[:1]:
+            raise NotAffine("y' has more rows than y")
         return _as_weight(affine(targets["y"]))
     weight, bias = targets.get("W", W), targets.get("b", B)
     if "x" in targets:
@@ -53,6 +55,27 @@ def adapted_weight(ir: SpecIR) -> dict[str, Node]:
             result["b"] = bias
         return result
     return {name: targets[name] for name in ("W", "b") if name in targets}
+
+
+def at_rest(ir: SpecIR, targets: Mapping[str, Node]) -> dict[str, Node]:
+    """The targets with every noise at its mean.
+
+    Raises:
+        NotAffine: a target reads an input that is given at run time.
+    """
+    if not ir.given:
+        return dict(targets)
+    for node in targets.values():
+        for name in sorted(reads(node)):
+            if name in ir.given and ir.given[name].kind == "input":
+                raise NotAffine(f"it depends on the input `{name}`")
+
+    def change(node: Node) -> Node:
+        rest = ir.given[node.name].rest if isinstance(node, Given) else None
+        return node if rest is None else rest
+
+    changed = transform(targets.values(), change)
+    return {name: changed[node] for name, node in targets.items()}
 
 
 def _as_weight(value: Affine) -> dict[str, Node]:
@@ -80,6 +103,8 @@ def affine(node: Node) -> Affine:
         return Affine(_zero((X.shape[1], width)), node, width)
     if isinstance(node, Choice):
         raise NotAffine(f"`{expression_text(node)}` chooses between outputs")
+    if isinstance(node, Fold) and node.kind == "sum":
+        return _fold(node)
     if not isinstance(node, Apply):
         raise NotAffine(f"`{expression_text(node)}`")
     rule = _RULES.get(node.operator)
@@ -106,6 +131,16 @@ def _add(node: Apply) -> Affine:
     if offset is not None and not offset.shape:
         offset = apply("fill", (offset,), (width,), shape=(width,))
     return Affine(matrix, offset, width)
+
+
+def _fold(node: Fold) -> Affine:
+    inner = affine(node.body)
+    matrix = inner.matrix if inner.matrix is not None else _eye(inner.width)
+
+    def folded(part: Node) -> Node:
+        return interned(Fold(part.shape, "sum", node.index, node.count, part))
+
+    return Affine(folded(matrix), None if inner.offset is None else folded(inner.offset), inner.width)
 
 
 def _negative(node: Apply) -> Affine:

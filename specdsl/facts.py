@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from specdsl.affine import NotAffine, W, adapted_weight
+from specdsl.affine import NotAffine, W, X, adapted_weight
 from specdsl.ir import (
     Apply,
     Choice,
     Factor,
     FactorIR,
+    Fold,
     Initial,
+    Measured,
     Node,
     Scalar,
     Site,
@@ -22,7 +25,10 @@ from specdsl.ir import (
     transform,
 )
 from specdsl.operators.registry import find_operator
+from specdsl.printing.expression_text import expression_text
 from specdsl.sizes import Size
+
+TOKENS = X.shape[0]
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,9 @@ class Facts:
         regenerated: names of frozen factors drawn from a seed and not stored.
         creates_bias: whether a module without bias gets one: b' is not zero where b is.
         base_reads: which of W, b, x, y the targets read.
+        added_rows: how many rows `y' = [P; y]` adds to the tokens, or None.
+        inputs, noise: the names of what is given at run time, and of what is drawn in every training forward.
+        needs: what beside the model is needed, as it is written: statistics of data, events, workers.
     """
 
     reads_tokens: bool
@@ -55,6 +64,10 @@ class Facts:
     regenerated: tuple[str, ...]
     creates_bias: bool
     base_reads: tuple[str, ...]
+    added_rows: Size | None = None
+    inputs: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The facts as plain values for reports and `--json`."""
@@ -70,6 +83,10 @@ class Facts:
             "regenerated_from_seed": list(self.regenerated),
             "creates_bias": self.creates_bias,
             "reads": list(self.base_reads),
+            "added_rows": None if self.added_rows is None else str(self.added_rows),
+            "inputs": list(self.inputs),
+            "noise": list(self.noise),
+            "needs": list(self.needs),
         }
 
 
@@ -85,7 +102,8 @@ def facts_of(ir: SpecIR) -> Facts:
     if weight is not None and "W" not in weight:
         bound = Size.of(0)
     return Facts(
-        reads_tokens=bool(read & {"x", "y"}),
+        reads_tokens=bool(read & {"x", "y"})
+        or any(TOKENS.symbols <= given.shape[0].symbols for given in ir.given.values() if given.shape),
         mergeable=weight is not None,
         why_not=why_not,
         rank_bound=bound,
@@ -97,6 +115,52 @@ def facts_of(ir: SpecIR) -> Facts:
         regenerated=tuple(name for name, factor in ir.factors.items() if _is_regenerated(ir, factor)),
         creates_bias=weight is not None and "b" in weight and not is_zero(_without_bias(weight["b"])),
         base_reads=tuple(name for name in ("W", "b", "x", "y") if name in read),
+        added_rows=added_rows(ir),
+        inputs=tuple(name for name, given in ir.given.items() if given.kind == "input"),
+        noise=tuple(name for name, given in ir.given.items() if given.kind == "noise"),
+        needs=needs_of(ir),
+    )
+
+
+def added_rows(ir: SpecIR) -> Size | None:
+    """How many rows y' has beside those of the tokens, or None."""
+    target = ir.targets.get("y")
+    if target is None or target.ndim != 2 or target.shape[0] == TOKENS:
+        return None
+    return target.shape[0] - TOKENS
+
+
+def needs_of(ir: SpecIR) -> tuple[str, ...]:
+    """The measures and events of a spec, as they are written."""
+    outside = [*ir.roots(), *(one.measured for one in ir.hyper.values() if one.measured is not None)]
+    measured = [expression_text(node) for node in topological(outside) if isinstance(node, Measured)]
+    return tuple(dict.fromkeys([*measured, *(event.text for event in ir.events)]))
+
+
+def joined_facts(parts: Sequence[Facts]) -> Facts:
+    """What holds of a spec in parts: of every module, or, for counts, at most."""
+    first = parts[0]
+
+    def largest(sizes: Sequence[Size]) -> Size:
+        return Size.opaque("max", *sizes) if len(set(sizes)) > 1 else sizes[0]
+
+    def together(field: str) -> Any:
+        return tuple(dict.fromkeys(entry for part in parts for entry in getattr(part, field)))
+
+    bounds = [part.rank_bound for part in parts if part.rank_bound is not None]
+    added = [part.added_rows for part in parts if part.added_rows is not None]
+    return replace(
+        first,
+        reads_tokens=any(part.reads_tokens for part in parts),
+        mergeable=all(part.mergeable for part in parts),
+        why_not=next((part.why_not for part in parts if part.why_not), None),
+        rank_bound=largest(bounds) if len(bounds) == len(parts) else None,
+        exactly_lora=all(part.exactly_lora for part in parts),
+        trained=largest([part.trained for part in parts]),
+        shared=largest([part.shared for part in parts]),
+        creates_bias=any(part.creates_bias for part in parts),
+        added_rows=added[0] if added else None,
+        **{name: together(name) for name in ("derived", "regenerated", "base_reads", "inputs", "noise", "needs")},
     )
 
 
@@ -282,6 +346,8 @@ def is_diagonal(node: Node, weight_is_diagonal: bool = False) -> bool:
             return is_diagonal(node.arguments[0], weight_is_diagonal)
         case Initial():
             return is_diagonal(node.of, weight_is_diagonal)
+        case Fold(kind="sum" | "prod"):
+            return is_diagonal(node.body, weight_is_diagonal)
         case Apply():
             definition = find_operator(node.operator)
             return definition is not None and definition.has("diagonal")

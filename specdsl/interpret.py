@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specdsl.arrays import Array, Arrays
-from specdsl.ir import Apply, Choice, Node, Part, Scalar
+from specdsl.folds import unrolled
+from specdsl.ir import Apply, Choice, Fold, Node, Part, Scalar
 from specdsl.sizes import Environment, Number, Size
 
 Leaf = Callable[[Node], Array]
@@ -75,6 +76,8 @@ def needed(roots: Iterable[Node], known: Mapping[Node, Any], sizes: Sizes) -> li
 def _inputs(node: Node, sizes: Sizes) -> tuple[Node, ...]:
     if isinstance(node, Choice):
         return (chosen(node, sizes),)
+    if isinstance(node, Fold):
+        return (unrolled(node, sizes.integer(node.count)),)
     return node.children if isinstance(node, Apply | Part) else ()
 
 
@@ -91,6 +94,8 @@ def _value(node: Node, values: Mapping[Node, Array], xp: Arrays, sizes: Sizes, l
             return values[node.of][node.index]
         case Choice():
             return values[chosen(node, sizes)]
+        case Fold():
+            return values[unrolled(node, sizes.integer(node.count))]
         case Apply() if node.definition.draw is None:
             arguments = [_array(values[argument], xp, node) for argument in node.arguments]
             return node.definition.value(xp, *arguments, **concrete_options(node, sizes))

@@ -6,7 +6,7 @@ visits each subexpression once and facts are remembered per node. Operators are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -61,6 +61,14 @@ class Site(Node):
 @dataclass(frozen=True)
 class Factor(Node):
     """A factor of the spec, by name; `SpecIR.factors` says what it is."""
+
+    name: str
+    __hash__ = Node.__hash__
+
+
+@dataclass(frozen=True)
+class Given(Node):
+    """A value that every forward pass brings anew, by name: a `noise` or an `input`; see `SpecIR.given`."""
 
     name: str
     __hash__ = Node.__hash__
@@ -148,6 +156,48 @@ class Choice(Node):
         return (self.yes, self.no)
 
 
+@dataclass(frozen=True)
+class Fold(Node):
+    """`sum(E for i < k)`, `prod(E for i < k)` or the stack `[E for i < k]`; `index` is a size inside `body` alone."""
+
+    kind: str
+    index: str
+    count: Size
+    body: Node
+    __hash__ = Node.__hash__
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return (self.body,)
+
+
+@dataclass(frozen=True)
+class Measured(Node):
+    """What only the runtime knows: a statistic of data, a gradient, a running mean; see `specdsl.measures`."""
+
+    name: str
+    arguments: tuple[Node, ...]
+    options: Options = ()
+    __hash__ = Node.__hash__
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return self.arguments
+
+
+@dataclass(frozen=True)
+class Ranked(Node):
+    """`top(layers(E), k)[layer]`: 1 at the entries of E that are among the k largest of all modules, else 0."""
+
+    of: Layers
+    amount: Node
+    __hash__ = Node.__hash__
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        return (self.of, self.amount)
+
+
 N = TypeVar("N", bound=Node)
 _KNOWN: dict[Node, Node] = {}
 _KNOWN_LIMIT = 200_000
@@ -190,6 +240,13 @@ def rebuilt(node: Node, children: tuple[Node, ...], shape: Shape | None = None) 
             made = Layers(shape, children[0])
         case Choice():
             made = Choice(shape, node.condition, children[0], children[1])
+        case Fold():
+            made = Fold(shape, node.kind, node.index, node.count, children[0])
+        case Measured():
+            made = Measured(shape, node.name, children, node.options)
+        case Ranked():
+            assert isinstance(children[0], Layers)
+            made = Ranked(shape, children[0], children[1])
         case _:
             made = node.over(children, shape) if children else node
     return interned(made)
@@ -220,7 +277,7 @@ def _reads(root: Node) -> frozenset[str]:
         _READS.clear()
     for node in topological([root]):
         if node not in _READS:
-            own = {node.name} if isinstance(node, Site | Factor) else set()
+            own = {node.name} if isinstance(node, Site | Factor | Given) else set()
             _READS[node] = frozenset(own.union(*(_READS[child] for child in node.children)))
     return _READS[root]
 
@@ -259,6 +316,35 @@ class FactorIR:
     @property
     def is_trained(self) -> bool:
         return self.kind == "trained"
+
+
+@dataclass(frozen=True)
+class GivenIR:
+    """A value that a forward pass brings.
+
+    Attributes:
+        kind: `noise`, drawn anew in every training forward and at its mean in eval, or `input`, given at run time.
+        start: of a noise its draw, of an input its default (None: it has to be given).
+    """
+
+    name: str
+    shape: Shape
+    kind: str
+    span: Span = field(compare=False)
+    start: Node | None = None
+    shape_reason: str = ""
+
+    @property
+    def rest(self) -> Node | None:
+        """The mean of a noise, the default of an input (None where there is none)."""
+        if self.kind == "input" or self.start is None:
+            return self.start
+        assert isinstance(self.start, Apply)
+        options = dict(self.start.options)
+        mean = (options["low"] + options["high"]) / 2 if self.start.operator == "uniform" else Size.of(0)
+        number = interned(Scalar((), mean))
+        kept = tuple(size for size in self.shape if size.as_symbol != "tokens")  # the same for every token
+        return interned(Apply(kept, "fill", (number,), (("shape", kept),))) if kept else number
 
 
 @dataclass(frozen=True)
@@ -303,13 +389,36 @@ class PenaltyIR:
 
 
 @dataclass(frozen=True)
+class EventIR:
+    """`at EVENT: ASSIGNMENT`, checked.
+
+    Attributes:
+        event: `step`, `every`, `backward` or `round`, with its number where it has one.
+        assigned: what is set: a factor by name, `grad(A)`, or a hyper-parameter.
+        values: what each is set to.
+        text: the clause as written.
+    """
+
+    event: str
+    number: Size | None
+    assigned: tuple[str, ...]
+    values: tuple[Node, ...]
+    text: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
 class HyperParameter:
-    """A number that can be set from outside; `value` may read other hyper-parameters."""
+    """A number that can be set from outside; `value` may read other hyper-parameters.
+
+    Where the runtime finds it (`r = allocate(layers(s), 8)[layer]`) that is `measured`, and `value` holds until then.
+    """
 
     name: str
     value: Size
     span: Span | None = field(compare=False)
     is_default: bool = False
+    measured: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -317,9 +426,11 @@ class SpecIR:
     """A whole spec, checked.
 
     Attributes:
+        given: noise and inputs, which every forward pass brings.
         targets: the adapted values, `W'`, `b'`, `x'`, `y'` without the prime, in that order where given.
         factors: in the order of the formula.
         penalties, conditions, hyper: as their classes say.
+        events: what is assigned while training.
         definitions: values of named definitions, for `explain`.
     """
 
@@ -330,12 +441,15 @@ class SpecIR:
     hyper: dict[str, HyperParameter]
     definitions: dict[str, Node]
     starts_elsewhere: bool = False
+    given: dict[str, GivenIR] = field(default_factory=dict)
+    events: tuple[EventIR, ...] = ()
 
     def roots(self) -> Iterator[Node]:
         """Every expression of the spec."""
         yield from self.targets.values()
         yield from (penalty.value for penalty in self.penalties)
         yield from (factor.start for factor in self.factors.values() if factor.start is not None)
+        yield from (given.start for given in self.given.values() if given.start is not None)
 
     def hyper_values(self, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The value of every hyper-parameter, with those of `given` put in their place."""
@@ -350,3 +464,26 @@ class SpecIR:
         for name in self.hyper:
             find(name)
         return values
+
+
+def joined(parts: Sequence[SpecIR]) -> SpecIR:
+    """All that the parts of a spec hold between them; the targets are those of the first part that has one."""
+    first, *others = parts
+    targets, factors, hyper = dict(first.targets), dict(first.factors), dict(first.hyper)
+    definitions, given = dict(first.definitions), dict(first.given)
+    penalties = {penalty.text: penalty for penalty in first.penalties}
+    conditions = {str(condition): condition for condition in first.conditions}
+    events = {event.text: event for event in first.events}
+    for part in others:
+        targets = {**part.targets, **targets}
+        factors |= {name: factor for name, factor in part.factors.items() if name not in factors}
+        hyper |= {name: one for name, one in part.hyper.items() if name not in hyper}
+        definitions = {**part.definitions, **definitions}
+        given = {**part.given, **given}
+        penalties = {penalty.text: penalty for penalty in part.penalties} | penalties
+        conditions |= {str(condition): condition for condition in part.conditions}
+        events = {event.text: event for event in part.events} | events
+    return SpecIR(
+        targets, factors, tuple(penalties.values()), tuple(conditions.values()), hyper, definitions,
+        first.starts_elsewhere, given, tuple(events.values()),
+    )  # fmt: skip

@@ -8,6 +8,10 @@ NODES = 5_000
 """The most syntax nodes of a spec, and the most nodes after definitions are written out."""
 FACTORS = 64
 """The most factors: each is moved on its own when the start is checked."""
+AXES = 8
+"""The most axes of a factor."""
+UNROLLED = 20_000
+"""The most nodes that a fold (`sum(E for i < k)`) may become when it is written out for a module."""
 NESTING = 100
 """The deepest nesting of an expression."""
 EXPONENT = 16

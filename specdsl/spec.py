@@ -6,20 +6,22 @@ import hashlib
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specdsl import limits, tree
 from specdsl.elaborate.clauses import Clauses
-from specdsl.elaborate.elaborator import elaborate
+from specdsl.elaborate.elaborator import Elaborated, elaborate
+from specdsl.elaborate.hyperparameters import check_settings
 from specdsl.elaborate.start_check import check_start
-from specdsl.errors import SpecError, SpecFileError, SpecWarning, did_you_mean
-from specdsl.facts import Facts, facts_of
-from specdsl.ir import SpecIR
+from specdsl.errors import SpecError, SpecFileError, SpecWarning, did_you_mean, raise_all
+from specdsl.facts import Facts, facts_of, joined_facts
+from specdsl.ir import SpecIR, joined
 from specdsl.library_specs import library_names, library_path
 from specdsl.parser import parse_tree
+from specdsl.placement import Items, parts_of
 from specdsl.printing.text import spec_line, spec_text
 from specdsl.sizes import Number
 from specdsl.source import Span
@@ -41,6 +43,8 @@ class Spec:
         warnings: things that are legal but probably not meant.
         settings: hyper-parameters set from outside.
         matrix_products: where `*` joins matrices, for the printer, which writes `@`.
+        limit: of a part, the items that its modules are; without items, the modules that no other part is for.
+        parts: of a spec with clauses limited to some modules, the specs that hold in each; `ir` then joins them.
     """
 
     text: str
@@ -51,6 +55,8 @@ class Spec:
     warnings: tuple[SpecError, ...]
     settings: Mapping[str, Number]
     matrix_products: tuple[Span, ...] = ()
+    limit: Items = ()
+    parts: tuple[Spec, ...] = ()
 
     @property
     def title(self) -> str | None:
@@ -81,7 +87,7 @@ class Spec:
     @cached_property
     def facts(self) -> Facts:
         """What holds of the spec for all models."""
-        return facts_of(self.ir)
+        return joined_facts([part.facts for part in self.parts]) if self.parts else facts_of(self.ir)
 
     @cached_property
     def hyperparameters(self) -> dict[str, Number]:
@@ -216,10 +222,37 @@ def read_spec_file(path: Path) -> str:
 
 def _checked(text: str, name: str, settings: Mapping[str, Any]) -> Spec:
     syntax = parse_tree(text, name)
-    elaborated = elaborate(syntax, settings)
+    limited = parts_of(syntax)
+    found = [_elaborated(part, settings, bool(limited)) for _, part in limited or [((), syntax)]]
+    if limited:
+        check_settings(settings, frozenset().union(*(one.settings_read for one in found)))
+    for warning in dict.fromkeys(str(one) for part in found for one in part.warnings):
+        warnings.warn(warning, SpecWarning, stacklevel=4)
+    if not limited:
+        return _spec(text, name, syntax, found[0], settings)
+    whole = Clauses.of(syntax)
+    raise_all(whole.errors)
+    parts = tuple(
+        _spec(text, name, part, one, {key: value for key, value in settings.items() if key in one.settings_read}, items)
+        for (items, part), one in zip(limited, found, strict=True)
+    )
+    every = Elaborated(
+        joined([part.ir for part in parts]), whole, tuple(one for part in found for one in part.warnings),
+        tuple(span for part in found for span in part.matrix_products), frozenset(settings),
+    )  # fmt: skip
+    return replace(_spec(text, name, syntax, every, settings), parts=parts)
+
+
+def _elaborated(syntax: tree.SpecTree, settings: Mapping[str, Any], is_part: bool) -> Elaborated:
+    elaborated = elaborate(syntax, settings, is_part)
     spans = {target: elaborated.clauses.targets[target][0].span for target in elaborated.ir.targets}
     check_start(elaborated.ir, spans)
-    for warning in elaborated.warnings:
-        warnings.warn(str(warning), SpecWarning, stacklevel=4)
-    return Spec(text, name, syntax, elaborated.clauses, elaborated.ir, elaborated.warnings, dict(settings),
-                elaborated.matrix_products)  # fmt: skip
+    return elaborated
+
+
+def _spec(
+    text: str, name: str, syntax: tree.SpecTree, found: Elaborated, settings: Mapping[str, Any],
+    limit: Items = (),
+) -> Spec:  # fmt: skip
+    return Spec(text, name, syntax, found.clauses, found.ir, found.warnings, dict(settings), found.matrix_products,
+                limit)  # fmt: skip

@@ -221,6 +221,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "rearrange": lambda M, pattern, sizes=(): einops.rearrange(M, pattern, **dict(sizes)),
     "einsum": einsum,
     # indexing
+    "put_rows": lambda M, places, P: table(M.shape, lambda i, j: P[list(places).index(i), j] if i in places else M[i, j]),
+    "stack": lambda *entries: np.array([list(entry) for entry in entries]),
     "take": lambda v, places: np.array([v[place] for place in places]),
     "slice": indexed,
     "scatter": scattered,

@@ -32,7 +32,7 @@ def elementwise_shape(
         raise SpecShapeError(
             f"{shown} divides {shape_text(solver.shape(left))} by {shape_text(solver.shape(right))}", solver.span
         )
-    if len(right) < len(left) and sign == "+" and solver.resolved(left[0]) != TOKENS:
+    if len(right) == 1 < len(left) and sign == "+" and not _rows_are_samples(solver, left):
         raise SpecShapeError(
             f"`{names[1]}` is a vector and `{names[0]}` is {shape_text(solver.shape(left))}: `+` does not add a "
             "vector to every row of a matrix", solver.span,
@@ -48,6 +48,14 @@ def elementwise_shape(
     for one, other in zip(left[offset:], right, strict=True):
         solver.same(one, other, _difference(solver, shown, left, right, names))
     return left
+
+
+def _rows_are_samples(solver: ShapeSolver, shape: Shape) -> bool:
+    """Whether the rows are tokens, or as many as a number that is set: those of a prompt."""
+    rows = solver.resolved(shape[-2])
+    if rows == TOKENS or TOKENS.symbols & rows.symbols:
+        return True
+    return bool(rows.symbols) and not (rows.symbols & {"n", "m", "r", "c", "kh", "kw"}) and not rows.unknowns
 
 
 def matmul_shape(
@@ -68,6 +76,8 @@ def matmul_shape(
     if len(left) == 1:
         return (*right[:-2], right[-1])
     leading = left[:-2] if len(left) >= len(right) else right[:-2]
+    for one, other in zip(reversed(left[:-2]), reversed(right[:-2]), strict=False):
+        solver.same(one, other, _difference(solver, f"`{names[0]}@{names[1]}`", left, right, names))
     return (*leading, left[-2], right[-1])
 
 

@@ -7,52 +7,46 @@ from fractions import Fraction
 from typing import Any
 
 from specdsl import tree
-from specdsl.elaborate.reading import Reading
+from specdsl.elaborate.measuring import Measuring, is_layers
 from specdsl.elaborate.signatures import operator_shape
 from specdsl.errors import (
     SpecNameError,
-    SpecNotBuiltError,
     SpecShapeError,
     SpecSyntaxError,
     did_you_mean,
 )
-from specdsl.ir import Apply, Initial, Layers, Node, Part, Scalar, interned
+from specdsl.ir import Apply, Initial, Layers, Measured, Node, Part, Scalar, interned
+from specdsl.measures import MEASURES
 from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Operator, Option, Shape, find_operator, operator_names
 from specdsl.sizes import SIZE_FUNCTIONS, Size
 
-DATA_STATISTICS = ("cov", "pca", "grad", "fisher")
-EVENT_FUNCTIONS = (
-    "allocate", "grow", "ema", "sensitivity", "cubic", "ridge", "workers", "prefill", "hardest", "split",
-)  # fmt: skip
 _REDUCTIONS = ("max", "min", "sum", "mean")
 
 
-class Calls(Reading):
+class Calls(Measuring):
     """Reads `name(...)`."""
 
     def _read_call(self, syntax: tree.Call) -> Node:
         name = syntax.function
         if syntax.eaches:
-            raise SpecNotBuiltError(f"folds (`{name}(E for i < k)`) are not built yet", syntax.span)
+            return self._read_fold(syntax)
         function = self.names.function(name)
         if function is not None:
             return self._call_function(syntax, *function)
         if name == "init":
             return self._call_init(syntax)
-        if name == "top" and syntax.arguments and _is_layers(syntax.arguments[0]):
-            raise SpecNotBuiltError("ranking over the modules (`top(layers(...), k)`) is not built yet", syntax.span)
+        self._refuse_whole_list(syntax)
         if name == "layers":
             raise SpecSyntaxError(
                 "`layers(...)` is a list and stands inside max, min, sum, mean or top", syntax.span,
                 "for example `max(layers(n))`",
             )  # fmt: skip
-        if name in _REDUCTIONS and len(syntax.arguments) == 1 and _is_layers(syntax.arguments[0]):
+        if name in _REDUCTIONS and len(syntax.arguments) == 1 and is_layers(syntax.arguments[0]):
             return self._reduce_layers(name, syntax)
-        if name in DATA_STATISTICS or (name == "mean" and _reads_input(syntax)):
-            raise SpecNotBuiltError(f"statistics of data (`{name}(...)`) are not built yet", syntax.span)
-        if name in EVENT_FUNCTIONS:
-            raise SpecNotBuiltError(f"`{name}` belongs to events and calibration, which are not built yet", syntax.span)
+        measure = self._reads_measure(syntax)
+        if measure is not None:
+            return self._read_measure(measure, syntax)
         operator = find_operator(name)
         if name in SIZE_FUNCTIONS:
             folded = self._size_function(syntax, operator)
@@ -141,10 +135,11 @@ class Calls(Reading):
             shape = operator_shape(self.solver, operator, [node.shape for node in arrays], options, syntax.span.text)
         for size in _sizes_of(shape):
             self.solver.whole(size, f"`{syntax.span.text}`")
-        if operator.shape is None and len(operator.outputs) == 1 and arrays and arrays[0].ndim == 2 < len(shape):
+        takes_vectors = operator.shape is None and operator.inputs and operator.inputs[0].split()[:-1] in ([], ["..."])
+        if takes_vectors and len(operator.outputs) == 1 and arrays and arrays[0].ndim == 2 < len(shape):
             raise SpecShapeError(
                 f"`{operator.name}` takes a vector, but `{arrays_given[0].span.text}` is a matrix", syntax.span,
-                "a vector is a small letter; stacks of matrices are not built yet",
+                "a vector is a small letter; the diagonal blocks of a stack are `blockdiag`",
             )  # fmt: skip
         if len(operator.outputs) > 1:
             if syntax is not self.unpacked:
@@ -157,10 +152,14 @@ class Calls(Reading):
             return interned(Part(shape[0], of, 0))
         return apply(operator.name, arrays, shape, **options)
 
-    def unpack(self, syntax: tree.Expr, position: int, count: int, label: str) -> Node:
+    def unpack(
+        self, syntax: tree.Expr, position: int, count: int, label: str, local: Mapping[str, Node] | None = None
+    ) -> Node:
         """One of the values of an operator that has several: `S` of `U, S, V = svd(W)`."""
         self.unpacked = syntax
-        node = self.value(syntax, label)
+        node = self.value(syntax, label, local=local)
+        if isinstance(node, Part) and isinstance(node.of, Measured):
+            return self._unpack_measured(node.of, syntax, position, count)
         if not isinstance(node, Part) or not isinstance(node.of, Apply):
             raise SpecShapeError(f"`{syntax.span.text}` is one value, not {count}", syntax.span)
         operator = node.of.definition
@@ -173,6 +172,12 @@ class Calls(Reading):
         shape = shapes[position]
         assert isinstance(shape, tuple)
         return interned(Part(shape, node.of, position))
+
+    def _unpack_measured(self, of: Measured, syntax: tree.Expr, position: int, count: int) -> Node:
+        shapes = MEASURES[of.name].shapes([argument.shape for argument in of.arguments])
+        if len(shapes) != count:
+            raise SpecShapeError(f"`{of.name}` gives {len(shapes)} values, not {count}", syntax.span)
+        return interned(Part(shapes[position], of, position))
 
     def _options(
         self, operator: Operator, syntax: tree.Call, plain: list[tree.Expr], expected: Shape | None
@@ -277,16 +282,6 @@ def _default(option: Option) -> Any:
     if option.kind in ("size", "number") and not isinstance(option.default, bool):
         return Size.of(Fraction(str(option.default)))
     return option.default
-
-
-def _is_layers(syntax: tree.Expr) -> bool:
-    return isinstance(syntax, tree.Call) and syntax.function == "layers"
-
-
-def _reads_input(syntax: tree.Call) -> bool:
-    return any(isinstance(argument, tree.Name) and argument.name in ("x", "y") for argument in syntax.arguments) and (
-        not syntax.keywords
-    )
 
 
 def _sizes_of(shape: Any) -> Iterator[Size]:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from specdsl import tree
-from specdsl.errors import SpecError, SpecNameError, SpecNotBuiltError, SpecSyntaxError, did_you_mean
+from specdsl import limits, tree
+from specdsl.errors import SpecError, SpecLimitError, SpecNameError, SpecNotBuiltError, SpecSyntaxError, did_you_mean
 from specdsl.operators.registry import find_operator
 from specdsl.sizes import SIZE_FUNCTIONS
 from specdsl.source import Span
@@ -43,6 +43,13 @@ class Clauses:
     bare: list[tree.Expr] = field(default_factory=list)
     penalties: list[tree.Expr] = field(default_factory=list)
     on: tree.On | None = None
+    homogeneous: bool = False
+    """Whether `[W'; b'] = E` gives both targets: each holds E."""
+    view: tuple[tree.Expr, ...] | None = None
+    """The axes of W where the spec says so (`W : c x m x kh x kw`)."""
+    events: list[tree.At] = field(default_factory=list)
+    is_in_parts: bool = False
+    """Whether some clauses are limited to some modules."""
     train: list[tree.Item] = field(default_factory=list)
     errors: list[SpecError] = field(default_factory=list)
 
@@ -81,15 +88,11 @@ class Clauses:
             case tree.FactorLine():
                 self._add_factors(clause)
             case tree.At():
-                raise SpecNotBuiltError(
-                    "events (`at ...:`) are not built yet", clause.span, "the rest of the spec works without it"
-                )
-            case tree.OnClause():
-                raise SpecNotBuiltError(
-                    "a clause limited to some modules (`on ...: clause`) is not built yet",
-                    clause.span,
-                    "use a spec for each placement",
-                )
+                self.events.append(clause)
+            case tree.OnClause(clause=inner):  # the whole of a spec in parts; `placement` gives each its own
+                self.is_in_parts = True
+                if isinstance(inner, tree.Header | tree.On | tree.Train):
+                    raise SpecSyntaxError("only equations, factors and penalties are limited to modules", inner.span)
 
     def _add_header(self, clause: tree.Header) -> None:
         if clause.key in self.headers and clause.key != "note":
@@ -143,20 +146,30 @@ class Clauses:
                 self._define(Definition(name, value, left.span))
             case tree.Call(function=name, arguments=arguments, keywords=()):
                 self._define_function(left, name, arguments, value)
-            case tree.Subscript(body=tree.Primed()):
-                raise SpecNotBuiltError(
-                    "replacing rows (`W'[I, :] = ...`) is not built yet", left.span,
-                    "write the whole W', for example `W' = W + scatter(...)`",
-                )  # fmt: skip
-            case tree.Block():
-                raise SpecNotBuiltError(
-                    "the homogeneous form (`[W'; b'] = ...`) is not built yet", left.span,
-                    "give W' and b' an equation each",
-                )  # fmt: skip
+            case tree.Subscript(body=tree.Primed(name="W"), items=(index, *rest)):
+                self._replace_rows(left, index, rest, value, span)
+            case tree.Block(rows=((tree.Primed(name="W"),), (tree.Primed(name="b"),))):
+                for name in ("W", "b"):
+                    self._equate(tree.Primed(left.span, name), value, span)
+                self.homogeneous = True
             case _:
                 raise SpecSyntaxError(
                     f"`{left.span.text}` cannot be assigned", left.span, "a name, W', b', x' or y' stands before `=`"
                 )
+
+    def _replace_rows(
+        self, left: tree.Subscript, index: tree.Expr | tree.Range, rest: list[tree.Expr | tree.Range],
+        value: tree.Expr, span: Span,
+    ) -> None:  # fmt: skip
+        """`W'[I, :] = P`: W with its rows I replaced."""
+        others = [(item.start, item.stop, item.step) if isinstance(item, tree.Range) else item for item in rest]
+        if isinstance(index, tree.Range) or others not in ([], [(None, None, None)]):
+            raise SpecSyntaxError(
+                f"`{left.span.text}` cannot be assigned: whole rows are replaced, by an index", left.span,
+                "for example `index I : r ~ choice(n)` and `W'[I, :] = P`",
+            )  # fmt: skip
+        rows = tree.Call(span, "put_rows", (tree.Name(left.span, "W"), index, value))
+        self._equate(tree.Primed(left.span, "W"), rows, span)
 
     def _define_function(self, left: tree.Call, name: str, arguments: tuple[tree.Expr, ...], value: tree.Expr) -> None:
         parameters = [argument.name for argument in arguments if isinstance(argument, tree.Name)]
@@ -181,12 +194,9 @@ class Clauses:
             raise SpecNameError(f"`{name}` is introduced twice", span)
 
     def _add_factors(self, line: tree.FactorLine) -> None:
+        if [name.name for name in line.names if isinstance(name, tree.Name)] == ["W"] and line.shape is not None:
+            return self._add_view(line)
         for name in line.names:
-            if isinstance(name, tree.Name) and name.name == "W" and line.shape is not None and not line.kinds:
-                raise SpecNotBuiltError(
-                    "a tensor view of W (`W : ...`) is not built yet", line.span,
-                    "W is n x m; for a convolution n = c*kh*kw",
-                )  # fmt: skip
             if not isinstance(name, tree.Name):
                 what = f"`{name.span.text}` is not a factor's name"
                 hint = "write `W' = ...` to assign the target" if isinstance(name, tree.Primed) else None
@@ -198,22 +208,32 @@ class Clauses:
             self._introduce(name.name, name.span)
             self.factors[name.name] = (line, name.span)
 
+    def _add_view(self, line: tree.FactorLine) -> None:
+        if line.kinds or line.start is not None or line.attributes or line.each is not None:
+            raise SpecSyntaxError(
+                "W is the module's own: it has a view and no kind, start or attributes", line.span,
+                "as in `W : c x m x kh x kw`",
+            )  # fmt: skip
+        if self.view is not None:
+            raise SpecNameError("the axes of `W` are given twice", line.span)
+        self.view = line.shape
+
     def _refuse_unbuilt(self, line: tree.FactorLine) -> None:
         words = [kind.word for kind in line.kinds]
         for kind in line.kinds:
-            if kind.word in ("noise", "input"):
-                raise SpecNotBuiltError(f"`{kind.word}` factors are not built yet", kind.span)
             if words.count(kind.word) > 1:
                 raise SpecSyntaxError(f"`{kind.word}` is said twice", kind.span)
         if "frozen" in words and "index" in words:
             raise SpecSyntaxError("an index is frozen already", line.span, "write `index` alone")
+        if {"noise", "input"} & set(words) and len(words) > 1:
+            word = "noise" if "noise" in words else "input"
+            raise SpecSyntaxError(f"`{word}` is a kind of its own", line.span, f"write `{word}` alone")
+        if {"noise", "input"} & set(words) and line.attributes:
+            raise SpecSyntaxError("a value that is not trained has no attributes", line.attributes[0].span)
         if line.each is not None:
             raise SpecNotBuiltError("a family of factors (`for i < k`) is not built yet", line.each.span)
-        if line.shape is not None and len(line.shape) > 2:
-            raise SpecNotBuiltError(
-                "stacks (factors with more than two axes) are not built yet",
-                line.shape[0].span.to(line.shape[-1].span),
-            )
+        if line.shape is not None and len(line.shape) > limits.AXES:
+            raise SpecLimitError(f"a factor has at most {limits.AXES} axes", line.shape[0].span.to(line.shape[-1].span))
 
     def _check_attributes(self, line: tree.FactorLine) -> None:
         seen: set[str] = set()
@@ -231,7 +251,7 @@ class Clauses:
             seen.add(attribute.name)
 
     def _choose_target(self, spec: tree.SpecTree) -> None:
-        if not self.targets and not self.bare and not self.errors:
+        if not self.targets and not self.bare and not self.errors and not self.is_in_parts:
             text = "the spec is empty" if not spec.clauses else "the spec has no target"
             hint = "say what is adapted, for example `W + A@B`"
             self.errors.append(SpecSyntaxError(text, Span(spec.span.source, 0, 0), hint))

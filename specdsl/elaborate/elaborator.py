@@ -13,25 +13,29 @@ from typing import Any
 
 from specdsl import limits, tree
 from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
+from specdsl.elaborate.events import Events
 from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
-from specdsl.elaborate.hyperparameters import HyperParameters, setting_size
+from specdsl.elaborate.hyperparameters import HyperParameters, check_settings, setting_size
+from specdsl.elaborate.measuring import allocated
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
 from specdsl.elaborate.targets import check_targets, relabelled, target_of
-from specdsl.elaborate.walks import all_syntax, node_sizes, reading_order, reads_own_module, with_solved_sizes
+from specdsl.elaborate.views import KERNEL, WeightView
+from specdsl.elaborate.walks import all_syntax, reading_order, reads_own_module
 from specdsl.errors import (
     SpecError,
     SpecLimitError,
     SpecNameError,
     SpecNotBuiltError,
-    SpecSettingError,
     SpecShapeError,
     did_you_mean,
     raise_all,
 )
 from specdsl.ir import (
+    EventIR,
     Factor,
+    Given,
     HyperParameter,
     Layers,
     Node,
@@ -43,6 +47,7 @@ from specdsl.ir import (
     reads,
     topological,
 )
+from specdsl.node_sizes import node_sizes, with_sizes
 from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Shape, operator_names
 from specdsl.printing.syntax_text import SyntaxText
@@ -53,7 +58,6 @@ N_SIZE, M_SIZE, TOKENS = Size.symbol("n"), Size.symbol("m"), Size.symbol("tokens
 SITE_SHAPES: dict[str, Shape] = {
     "W": (N_SIZE, M_SIZE), "b": (M_SIZE,), "x": (TOKENS, N_SIZE), "y": (TOKENS, M_SIZE),
 }  # fmt: skip
-CONVOLUTION_SIZES = ("c", "kh", "kw")
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,21 @@ class Elaborated:
     clauses: Clauses
     warnings: tuple[SpecError, ...]
     matrix_products: tuple[Span, ...]
+    settings_read: frozenset[str]
 
 
-def elaborate(spec: tree.SpecTree, settings: Mapping[str, Number] | None = None) -> Elaborated:
+def elaborate(spec: tree.SpecTree, settings: Mapping[str, Number] | None = None, is_part: bool = False) -> Elaborated:
     """Check a spec and make its meaning explicit.
 
     Args:
         spec: the syntax tree.
         settings: values of hyper-parameters that replace those in the text.
+        is_part: whether it is one of several parts of a spec, which need not read every setting.
 
     Raises:
         SpecError: the first mistake, or `SpecErrors` with all independent ones.
     """
-    return Elaborator(spec, dict(settings or {})).run()
+    return Elaborator(spec, dict(settings or {}), is_part).run()
 
 
 @dataclass
@@ -85,6 +91,7 @@ class Elaborator:
 
     spec: tree.SpecTree
     settings: dict[str, Number]
+    is_part: bool = False
     clauses: Clauses = field(init=False)
     solver: ShapeSolver = field(init=False)
     expressions: Expressions = field(init=False)
@@ -96,6 +103,8 @@ class Elaborator:
     roots: list[Node] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
     _may_introduce: bool = False
+    measured_sizes: dict[str, Node] = field(default_factory=dict)
+    _weight_view: WeightView | None = None
 
     def __post_init__(self) -> None:
         self.clauses = Clauses.of(self.spec)
@@ -113,16 +122,21 @@ class Elaborator:
         targets = self._targets(errors)
         penalties = self._penalties(errors)
         self._starts(errors)
+        if not errors:
+            self._attempt(errors, self._settle_sizes)
+        events = self._events(errors)
         self._unread_names(errors)
         if not errors:
-            self._attempt(errors, lambda: self._settle_sizes())
+            self._attempt(errors, lambda: self._check_added_rows(targets))
         raise_all(sorted(_distinct(errors), key=lambda error: error.span.start if error.span else 0))
         self.roots = [*targets.values(), *(penalty.value for penalty in penalties)]
-        self._check_settings()
-        ir = self._finish(targets, penalties)
+        self.roots += [value for event in events for value in event.values]
+        if not self.is_part:
+            check_settings(self.settings, self._read_hyper())
+        ir = self._finish(targets, penalties, events)
         scalings = {id(span) for span in self.expressions.scalings}
         products = tuple(span for span in self.expressions.matrix_products if id(span) not in scalings)
-        return Elaborated(ir, self.clauses, tuple(self.warnings), products)
+        return Elaborated(ir, self.clauses, tuple(self.warnings), products, frozenset(self._read_hyper()))
 
     def _attempt(self, errors: list[SpecError], step: Any) -> Any:
         try:
@@ -162,21 +176,64 @@ class Elaborator:
         syntax, span = self.clauses.targets[name]
         self._enter(key, span)
         try:
-            node = self.expressions.value(syntax, key)
+            node = self._homogeneous_part(name) if self.clauses.homogeneous else self.expressions.value(syntax, key)
             self._fit_target(name, node, syntax.span)
         finally:
             self._open.pop()
         self.values[key] = node
         return node
 
+    def _homogeneous_part(self, name: str) -> Node:
+        """W' or b' of `[W'; b'] = E`: the first n rows of E, or its last."""
+        syntax, _ = self.clauses.targets[name]
+        key = "[W'; b']"
+        if key not in self.values:
+            node = self.expressions.value(syntax, key)
+            self.solver.span = syntax.span
+            wanted = (N_SIZE + 1, M_SIZE)
+            written = f"[W'; b'] is {shape_text(wanted)}, but this is {_described(self.solver.shape(node.shape))}"
+            if node.ndim != len(wanted):
+                raise SpecShapeError(written, syntax.span)
+            for left, right in zip(node.shape, wanted, strict=True):
+                self.solver.same(left, right, written)
+            self.values[key] = node
+        whole, columns = self.values[key], (Size.of(0), M_SIZE, Size.of(1))
+        if name == "b":
+            return apply("slice", (whole,), (M_SIZE,), items=(N_SIZE, columns))
+        return apply("slice", (whole,), (N_SIZE, M_SIZE), items=((Size.of(0), N_SIZE, Size.of(1)), columns))
+
+    @property
+    def _view(self) -> WeightView | None:
+        """How the spec sees W, if not as a matrix."""
+        if self.clauses.view is not None and self._weight_view is None:
+            axes = self.clauses.view
+            span = axes[0].span.to(axes[-1].span)
+            sizes = tuple(self.expressions.size(axis, "an axis of W") for axis in axes)
+            self._weight_view = WeightView(sizes, self.solver, span)
+        return self._weight_view
+
+    def _as_matrices(self, targets: dict[str, Node]) -> dict[str, Node]:
+        """The targets with W' as a matrix, whatever view the spec has of it."""
+        view = self._view
+        return targets if view is None or "W" not in targets else targets | {"W": view.as_matrix(targets["W"])}
+
     def _fit_target(self, name: str, node: Node, span: Span) -> None:
-        wanted = SITE_SHAPES[name]
+        wanted = self._view.shape if name == "W" and self._view is not None else SITE_SHAPES[name]
         shape = self.solver.shape(node.shape)
+        if name == "y" and len(shape) == 2 and TOKENS.symbols <= shape[0].symbols:
+            wanted = (shape[0], M_SIZE)
         self.solver.span = span
         if len(shape) != len(wanted):
             raise SpecShapeError(f"{name}' is {shape_text(wanted)}, but this is {_described(shape)}", span)
         for left, right in zip(shape, wanted, strict=True):
             self.solver.same(left, right, f"{name}' is {shape_text(wanted)}, but this is {shape_text(shape)}")
+
+    def _check_added_rows(self, targets: Mapping[str, Node]) -> None:
+        """`y' = [P; y]` has rows beside those of the tokens: a number that is set, the same in every module."""
+        rows = self.solver.resolved(targets["y"].shape[0]) - TOKENS if "y" in targets else Size.of(0)
+        if rows.terms and (rows.symbols - self.hyper.keys() or rows.unknowns):
+            span = self.clauses.targets["y"][0].span
+            raise SpecShapeError(f"y' has {rows} more rows than y, which is no number that is set", span)
 
     # ------------------------------------------------------------------------------ penalties and starts
 
@@ -289,14 +346,16 @@ class Elaborator:
 
     def look_up(self, name: str, span: Span) -> Node:
         self.used.add(name)
+        if name == "W" and self._view is not None:
+            return self._view.base
         if name in SITE_SHAPES:
             return interned(Site(SITE_SHAPES[name], name))
         if name in self.clauses.definitions:
             return self._definition(name, span)
         if name in self.clauses.factors or name in self.drafts:
             draft = self._draft(name)
-            return interned(Factor(draft.shape, name))
-        if name in ("n", "m", "tokens", "layer") or (name in CONVOLUTION_SIZES and self._reads_convolution()):
+            return interned((Given if draft.is_given else Factor)(draft.shape, name))
+        if name in ("n", "m", "tokens", "layer") or (name in KERNEL and self._reads_convolution()):
             return scalar(Size.symbol(name))
         if name in self.hyper:
             return scalar(Size.symbol(name))
@@ -305,7 +364,7 @@ class Elaborator:
         raise self._unknown(name, span)
 
     def _reads_convolution(self) -> bool:
-        names = {"kh", "kw"}
+        names = {"kh", "kw"}  # c alone may be a factor
         return any(isinstance(part, tree.Name) and part.name in names for part in all_syntax(self.spec))
 
     def _unknown(self, name: str, span: Span) -> SpecNameError:
@@ -345,12 +404,16 @@ class Elaborator:
             node = self._evaluate(definition)
         finally:
             self._open.pop()
+        until_then = allocated(node)
+        if until_then is not None:
+            self.measured_sizes[name] = node
+            node = until_then
         if isinstance(node, Scalar) and not self._reads_sizes(node.size) and definition.position is None:
             size = node.size
             if name in self.settings:
                 size = setting_size(name, self.settings[name])
             self.hyper.bound(name, size, definition.span)
-            self.hyper[name] = HyperParameter(name, size, definition.span)
+            self.hyper[name] = HyperParameter(name, size, definition.span, measured=self.measured_sizes.get(name))
             node = scalar(Size.symbol(name))
         self.values[name] = node
         return node
@@ -438,16 +501,6 @@ class Elaborator:
                         )
                     )
 
-    def _check_settings(self) -> None:
-        for name in self.settings:
-            read = name in self.hyper and (name in self._read_hyper())
-            if not read:
-                known = sorted(self._read_hyper())
-                raise SpecSettingError(
-                    f"no hyper-parameter `{name}` is used by the spec",
-                    hint=did_you_mean(name, known) or (f"it uses {', '.join(known)}" if known else "it uses none"),
-                )
-
     def _read_hyper(self) -> set[str]:
         found: set[str] = set()
         sizes: list[Size] = []
@@ -498,7 +551,7 @@ class Elaborator:
                     f"declare it, for example `{draft.name} : {_suggested(shape)}`",
                 )  # fmt: skip
             self.solver.span = draft.span
-            if any("tokens" in size.symbols for size in shape):
+            if not draft.is_given and any("tokens" in size.symbols for size in shape):
                 raise SpecShapeError(
                     f"the factor `{draft.name}` would have an entry for every token ({shape_text(shape)})",
                     draft.span,
@@ -510,15 +563,30 @@ class Elaborator:
             _, _, why, span = self.solver.pending[0]
             raise SpecShapeError(f"{why}: the sizes cannot be found", span, "declare the shapes of the factors")
 
-    def _finish(self, targets: dict[str, Node], penalties: list[PenaltyIR]) -> SpecIR:
+    def _events(self, errors: list[SpecError]) -> list[EventIR]:
+        if errors or not self.clauses.events:
+            return []
+        reader = Events(self.expressions, self)
+        read = [self._attempt(errors, lambda clause=clause: reader.event(clause)) for clause in self.clauses.events]
+        self._starts(errors)  # an event may be the first to read a factor
+        if not errors:
+            self._attempt(errors, self._settle_sizes)
+        return [event for event in read if event is not None]
+
+    def _finish(self, targets: dict[str, Node], penalties: list[PenaltyIR], events: list[EventIR]) -> SpecIR:
+        targets = self._as_matrices(targets)
         roots = [*targets.values(), *(penalty.value for penalty in penalties), *self.values.values()]
+        roots += [value for event in events for value in event.values]
         roots += [draft.start for draft in self.drafts.values() if draft.start is not None]
-        solved = with_solved_sizes(roots, self.solver)
+        solved = with_sizes(roots, self.solver.resolved)
         lines = FactorLines(self.expressions, self.solver, self.hyper)
+        starts = {name: None if draft.start is None else solved[draft.start] for name, draft in self.drafts.items()}
         factors = {
-            name: lines.factor(draft, None if draft.start is None else solved[draft.start])
+            name: lines.factor(draft, starts[name])
             for name, draft in self._in_reading_order(targets).items()
+            if not draft.is_given
         }
+        given = {name: lines.given(draft, starts[name]) for name, draft in self.drafts.items() if draft.is_given}
         definitions = {
             name: solved[node]
             for name, node in self.values.items()
@@ -537,6 +605,8 @@ class Elaborator:
             hyper=dict(self.hyper),
             definitions=definitions,
             starts_elsewhere="starts" in self.clauses.headers,
+            given=given,
+            events=tuple(replace(event, values=tuple(solved[value] for value in event.values)) for event in events),
         )
         spans = {name: self.clauses.targets[name][0].span for name in targets}
         return settle_starts(ir, spans)

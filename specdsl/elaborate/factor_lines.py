@@ -15,10 +15,7 @@ from specdsl.errors import (
     SpecShapeError,
     SpecSyntaxError,
 )
-from specdsl.ir import (
-    FactorIR,
-    Node,
-)
+from specdsl.ir import Apply, FactorIR, GivenIR, Node
 from specdsl.operators.registry import Shape
 from specdsl.sizes import Size
 from specdsl.source import Span
@@ -34,6 +31,11 @@ class Draft:
     line: tree.FactorLine | None
     shape_reason: str
     start: Node | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is noise or an input, which every forward pass brings."""
+        return self.line is not None and any(kind.word in ("noise", "input") for kind in self.line.kinds)
 
 
 class FactorLines:
@@ -66,6 +68,20 @@ class FactorLines:
         if factor.shared is not None:
             self._check_sharing(factor)
         return factor
+
+    def given(self, draft: Draft, start: Node | None) -> GivenIR:
+        """A noise or an input."""
+        assert draft.line is not None
+        kind = draft.line.kinds[0].word
+        if kind == "noise" and not (isinstance(start, Apply) and start.operator in ("normal", "uniform")):
+            place = draft.span if draft.line.start is None else draft.line.start.span
+            raise SpecSettingError(
+                f"the noise `{draft.name}` says how it is drawn: `normal(sd)` or `uniform(low, high)`", place
+            )
+        if kind == "noise" and isinstance(start, Apply) and start.option("seed") is not None:
+            raise SpecSettingError(f"the noise `{draft.name}` is drawn anew and has no seed", draft.span)
+        shape = self.solver.shape(draft.shape)
+        return GivenIR(draft.name, shape, kind, draft.span, start, draft.shape_reason)
 
     def _sharing(self, kind: tree.Kind) -> tuple[str | Size, ...]:
         keys: list[str | Size] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +10,7 @@ from specdsl import limits
 from specdsl.errors import (
     SpecLimitError,
     SpecSettingError,
+    did_you_mean,
 )
 from specdsl.ir import (
     HyperParameter,
@@ -74,3 +75,14 @@ def setting_size(name: str, value: Any) -> Size:
         return Size.of(Fraction(str(value)) if isinstance(value, float) else Fraction(value))
     except (ValueError, OverflowError):
         raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
+
+
+def check_settings(settings: Iterable[str], read: Collection[str]) -> None:
+    """Raise SpecSettingError for a setting that the spec does not read."""
+    for name in settings:
+        if name not in read:
+            known = sorted(read)
+            raise SpecSettingError(
+                f"no hyper-parameter `{name}` is used by the spec",
+                hint=did_you_mean(name, known) or (f"it uses {', '.join(known)}" if known else "it uses none"),
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -52,10 +52,12 @@ class Reading:
         self.matrix_products: list[Span] = []  # the right sides of `*` between matrices, which print as `@`
         self.scalings: list[Span] = []
 
-    def value(self, syntax: tree.Expr, label: str, expected: Shape | None = None) -> Node:
+    def value(
+        self, syntax: tree.Expr, label: str, expected: Shape | None = None, local: Mapping[str, Node] | None = None
+    ) -> Node:
         """The node of an expression; `expected` is the shape it fills, `label` names its random draws."""
         before = (self.label, self.draws, self.expected, self.local, self.calls)
-        self.label, self.draws, self.expected, self.local, self.calls = label, 0, expected, {}, []
+        self.label, self.draws, self.expected, self.local, self.calls = label, 0, expected, dict(local or {}), []
         try:
             return self.read(syntax)
         finally:

@@ -40,6 +40,7 @@ class ShapeSolver:
         self.conditions: list[Condition] = []
         self.pending: list[tuple[Size, Size, str, Span]] = []
         self.span: Span | None = None
+        self.indices: dict[str, Size] = {}  # what counts in the folds around, and how far
         self._hyper_value = hyper_value
         self._count = 0
 
@@ -73,6 +74,10 @@ class ShapeSolver:
         size = self.resolved(size)
         if size.unknowns:
             return
+        if size.symbols & self.indices.keys():
+            for end in self._at_both_ends(size):
+                self.whole(end, why)
+            return
         value = self._hyper_value(size)
         if _is_evidently_whole(size) and value is None:
             return
@@ -87,6 +92,10 @@ class ShapeSolver:
         small, large = self.resolved(small), self.resolved(large)
         if small.unknowns or large.unknowns or small == large:
             return
+        if (small - large).symbols & self.indices.keys():
+            for end in self._at_both_ends(large - small):
+                self.at_most(Size.of(0), end, why)
+            return
         difference = self._hyper_value(large - small)
         if difference is not None and difference < 0:
             raise SpecShapeError(f"{why}: {small} is more than {large}", self._here())
@@ -94,6 +103,14 @@ class ShapeSolver:
             self._record(Condition("at_most", small, large, why, self._here()))
 
     # the rest
+
+    def _at_both_ends(self, size: Size) -> tuple[Size, Size]:
+        """A size inside folds where every index is 0, and where every one is at its last value."""
+        first = size.substitute({name: Size.of(0) for name in self.indices})
+        last = size
+        for name in reversed(self.indices):  # the count of an inner fold may read an outer index
+            last = last.substitute({name: self.indices[name] - 1})
+        return first, last
 
     def shape(self, shape: Shape) -> Shape:
         return tuple(self.resolved(size) for size in shape)
@@ -173,4 +190,6 @@ def _is_evidently_at_most(small: Size, large: Size) -> bool:
             if isinstance(atom, Opaque) and atom.function == "min" and exponent == 1:
                 return large in atom.arguments
     difference = large - small
+    if (difference + 1).as_symbol is not None:  # 1 <= k: a size is at least 1
+        return True
     return bool(difference.terms) and all(coefficient > 0 for _, coefficient in difference.terms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,8 +18,27 @@ from specdsl import limits
 from specdsl.arrays.dual import DUAL, Dual
 from specdsl.arrays.numpy_arrays import NUMPY
 from specdsl.errors import SpecError, SpecLimitError, SpecShapeError, SpecStartError
-from specdsl.interpret import Sizes, evaluate
-from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Scalar, Site, SpecIR, reads, topological
+from specdsl.folds import outside_folds
+from specdsl.interpret import Sizes, concrete_options, evaluate
+from specdsl.ir import (
+    Apply,
+    Factor,
+    FactorIR,
+    Given,
+    GivenIR,
+    Initial,
+    Layers,
+    Measured,
+    Node,
+    Ranked,
+    Scalar,
+    Site,
+    SpecIR,
+    reads,
+    topological,
+)
+from specdsl.measures import MEASURES
+from specdsl.printing.expression_text import expression_text
 from specdsl.randomness import Stream
 from specdsl.sizes import Number, UnknownSize
 from specdsl.source import Span
@@ -212,7 +231,7 @@ class _Trial:
         self.sizes = Sizes(environment)
         n, m, tokens = (int(environment[name]) for name in ("n", "m", "tokens"))
         self.shown = f"n={n}, m={m}"
-        stream = Stream("start check", seed)
+        stream = self.stream = Stream("start check", seed)
         W, b, x = stream.normal((n, m)), stream.normal((m,)), stream.normal((tokens, n))
         self.site = {"W": W, "b": b, "x": x, "y": x @ W + b}
         indices = {
@@ -220,19 +239,42 @@ class _Trial:
             for factor in ir.factors.values()
             if factor.kind == "index" and factor.start is None
         }
-        self.starting = Starting(ir, NUMPY, self.sizes, self.site, partial(_draw, seed), indices)
+        self.starting = Starting(
+            ir, NUMPY, self.sizes, self.site, partial(_draw, seed), indices, measured=self._measured
+        )
+        self.given = {name: self._drawn(given) for name, given in ir.given.items()}
+        for name, given in ir.given.items():
+            if given.kind == "noise" or given.start is None:  # an input that has a default starts there
+                self.starting.drawn[name] = self.given[name]
         self.trained = [factor.name for factor in ir.factors.values() if factor.is_trained]
-        self.stream = stream
         self.constants = self._constants()
+
+    def _measured(self, node: Measured, shapes: Sequence[tuple[int, ...]]) -> Any:
+        """Something of the right kind: a covariance, principal directions, a gradient."""
+        stream = Stream("measured", self.seed, expression_text(node))
+        sample = MEASURES[node.name].sample
+        return stream.normal(shapes[0]) if sample is None else _one_or_all(sample(stream, shapes))
+
+    def _drawn(self, given: GivenIR) -> Any:
+        """A noise as its draw, an input as anything; one that picks places (`C[task]`) as its default."""
+        shape = self.sizes.shape(given.shape)
+        if given.kind == "noise":
+            assert isinstance(given.start, Apply)
+            options = concrete_options(given.start, self.sizes)
+            options.pop("shape", None)
+            return _draw(self.seed, given.start, shape, options)
+        if any(_is_index(given.name, node) for node in topological(self.ir.roots())):
+            return np.zeros(shape)
+        return self.stream.normal(shape)
 
     def _constants(self) -> dict[Node, Any]:
         """Values that no trained factor reaches, computed once."""
-        trained = set(self.trained)
+        trained = {*self.trained, *self.ir.given}
         known: dict[Node, Any] = {}
-        for node in topological(self.ir.targets.values()):
+        for node in outside_folds(self.ir.targets.values()):
             is_value = not (isinstance(node, Apply) and len(node.definition.outputs) > 1)
-            if is_value and not isinstance(node, Factor | Site) and (
-                isinstance(node, Initial | Layers) or not (reads(node) & trained)
+            if is_value and not isinstance(node, Factor | Given | Site) and (
+                isinstance(node, Initial | Layers | Measured | Ranked) or not (reads(node) & trained)
             ):  # fmt: skip
                 known[node] = self.starting.constant(node)
         return known
@@ -241,7 +283,9 @@ class _Trial:
         """The largest distance of the adapted value from the base at the start."""
         with np.errstate(all="ignore"):
             value = self.starting.constant(self.ir.targets[name])
-        value = np.broadcast_to(np.asarray(value), self.site[name].shape)
+        value = np.asarray(value)
+        added = value.shape[0] - self.site[name].shape[0] if value.ndim == 2 else 0
+        value = np.broadcast_to(value[added:] if added > 0 else value, self.site[name].shape)  # added rows are new
         if not np.all(np.isfinite(value)):
             return float("nan")
         return float(np.max(np.abs(value - self.site[name])))
@@ -270,19 +314,36 @@ class _Trial:
         def leaf(node: Node) -> Any:
             if isinstance(node, Site):
                 return Dual(self.site[node.name])
+            if isinstance(node, Given):
+                return Dual(self.given[node.name])
             assert isinstance(node, Factor)
             if node.name == name:
                 return Dual(values[name], direction)
             return Dual(values[node.name] if node.name in values else self.starting.factor(node.name))
 
+        roots = [*self.ir.targets.values()]
+        if any(name in reads(target) for target in roots):  # what the output reads, a penalty may move first
+            roots += [one.value for one in self.ir.penalties if name in reads(one.value) and not _lists(one.value)]
         known = {node: value if isinstance(value, float) else Dual(value) for node, value in self.constants.items()}
         with np.errstate(all="ignore"):
-            found = evaluate(self.ir.targets.values(), DUAL, self.sizes, leaf, known)
-        for target in self.ir.targets.values():
+            found = evaluate(roots, DUAL, self.sizes, leaf, known)
+        for target in roots:
             value = found[target]
             if isinstance(value, Dual) and np.any(np.abs(value.tangent) > 1e-14):
                 return True
         return False
+
+
+def _one_or_all(values: tuple[Any, ...]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _lists(root: Node) -> bool:
+    return any(isinstance(node, Layers) for node in topological([root]))
+
+
+def _is_index(name: str, node: Node) -> bool:
+    return isinstance(node, Apply) and node.operator == "take" and name in reads(node.arguments[1])
 
 
 def _draw(seed: int, node: Apply, shape: tuple[int, ...], options: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from specdsl.ir import (
     Choice,
     Factor,
     FactorIR,
+    Fold,
     Initial,
     Node,
     Scalar,
@@ -141,15 +142,15 @@ class _Settler:
                 self._refuse(node)
             for operand in node.arguments:
                 self.make_identity(operand, inner_is_matrix and operand.ndim > 1)
-        elif isinstance(node, Choice):
+        elif isinstance(node, Choice) or (isinstance(node, Fold) and node.kind == "prod"):
             for child in node.children:
                 self.make_identity(child, matrix)
         else:
             self._refuse(node)
 
     def _settle_identity(self, factor: Factor, matrix: bool) -> None:
-        if matrix and factor.ndim == 2:
-            if factor.shape[0] != factor.shape[1]:
+        if matrix and factor.ndim >= 2:
+            if factor.shape[-2] != factor.shape[-1]:
                 self._refuse(factor)
             self.starts[factor.name] = ("eye", IDENTITY.format(base=self.base))
         else:
@@ -169,7 +170,7 @@ class _Settler:
         pending = list(reversed(self.added))
         while pending:
             term = pending.pop()
-            if isinstance(term, Choice):
+            if isinstance(term, Choice | Fold):
                 pending += reversed(term.children)
                 continue
             if self._is_zero(term):
@@ -255,8 +256,8 @@ class _Settler:
 
 def start_node(kind: str, shape: Shape, label: str, **options: Size) -> Node:
     """The node of a start by its name: `zeros`, `ones`, `eye`, `kaiming`, `orthogonal`."""
-    if kind == "eye":
-        return interned(Apply(shape, "eye", (), (("size", shape[0]),)))
+    if kind == "eye":  # of a stack: one identity matrix for all
+        return interned(Apply(shape[-2:], "eye", (), (("size", shape[-1]),)))
     if kind in ("zeros", "ones"):
         if not shape:
             return interned(Scalar((), Size.of(int(kind == "ones"))))

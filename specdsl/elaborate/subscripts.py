@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from specdsl import tree
-from specdsl.elaborate.reading import Reading
-from specdsl.errors import (
-    SpecNotBuiltError,
-    SpecShapeError,
-)
-from specdsl.ir import Node, Scalar, reads
+from specdsl.elaborate.measuring import Measuring
+from specdsl.errors import SpecShapeError
+from specdsl.ir import Given, Node, Scalar
 from specdsl.nodes import apply
 from specdsl.sizes import Size
 
 
-class Subscripts(Reading):
+class Subscripts(Measuring):
     """Reads square brackets."""
 
     def _read_subscript(self, syntax: tree.Subscript) -> Node:
+        ranked = self._read_of_this_layer(syntax)
+        if ranked is not None:
+            return ranked
         node = self._operand(syntax.body)
         if len(syntax.items) > max(node.ndim, 1) or not node.ndim:
             raise SpecShapeError(
@@ -35,7 +35,9 @@ class Subscripts(Reading):
                 continue
             index = self._operand(item)
             if isinstance(index, Scalar):
-                items.append(index.size)
+                items.append(self._place(index.size, size, item, syntax))
+            elif isinstance(index, Given) and not index.shape and len(syntax.items) == 1:
+                return apply("take", (node, index), node.shape[1:])
             elif index.ndim == 1 and len(syntax.items) == 1 + sum(
                 isinstance(other, tree.Range) and other.start is other.stop is other.step is None
                 for other in syntax.items
@@ -48,6 +50,15 @@ class Subscripts(Reading):
                 )  # fmt: skip
         shape += node.shape[len(items) :]
         return apply("slice", (node,), tuple(shape), items=tuple(items))
+
+    def _place(self, index: Size, size: Size, item: tree.Expr, syntax: tree.Subscript) -> Size:
+        """The place of one entry; `v[-1]` counts from the end."""
+        place = size + index if isinstance(item, tree.Negative) else index
+        self.solver.span = syntax.span
+        written = f"`{syntax.span.text}` is beyond the end"
+        self.solver.at_most(place + 1, size, written)
+        self.solver.at_most(Size.of(0), place, written)
+        return place
 
     def _range(self, item: tree.Range, size: Size, syntax: tree.Subscript) -> tuple[Size, Any]:
         start = self._bound(item.start, size, Size.of(0))
@@ -82,8 +93,7 @@ class Subscripts(Reading):
             rows.append(self._beside(entries, syntax) if len(entries) > 1 or not entries[0].ndim else entries[0])
         if len(rows) == 1:
             return rows[0]
-        if any(reads(row) & {"x", "y"} for row in rows):
-            raise SpecNotBuiltError("adding rows to the tokens (`[P; y]`) is not built yet", syntax.span)
+        rows = [_as_row(row) if row.ndim == 1 and any(other.ndim == 2 for other in rows) else row for row in rows]
         if any(row.ndim != 2 for row in rows):
             raise SpecShapeError("`[A; B]` puts matrices one above the other", syntax.span)
         for part in rows[1:]:
@@ -106,5 +116,8 @@ class Subscripts(Reading):
             width = width + entry.shape[-1]
         return apply("hcat", entries, (*entries[0].shape[:-1], width))
 
-    def _read_stack(self, syntax: tree.Stack) -> Node:
-        raise SpecNotBuiltError("stacks (`[E for i < k]`) are not built yet", syntax.span)
+
+def _as_row(vector: Node) -> Node:
+    """A vector as a matrix of one row, as in `[W; b]`."""
+    shape = (Size.of(1), *vector.shape)
+    return apply("reshape", (vector,), shape, shape=shape)

@@ -51,7 +51,7 @@ def check_targets(targets: Mapping[str, Node], clauses: Clauses, used: set[str])
                 f"{name}' reads `{min(wrong)}`, but a weight cannot depend on the input", span,
                 "write an equation for y'",
             )  # fmt: skip
-    if "W" in targets and "b" in reads(targets["W"]):
+    if "W" in targets and not clauses.homogeneous and "b" in reads(targets["W"]):
         raise SpecNameError(
             "W' reads the bias `b`", _where("b", clauses.targets["W"][0]),
             "a factor needs another letter than `b`",

@@ -96,6 +96,23 @@ def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E
     return xp.reshape(xp.scatter(v, I, n * m), (n, m))
 
 
+def _put_rows_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    n, m = _size(random), _size(random)
+    k = _size(random, 1, n + 1)
+    return [random.normal(size=(n, m)), random.permutation(n)[:k], random.normal(size=(k, m))], {}
+
+
+@operator("put_rows", "n m, k, k m -> n m", facts=[], samples=_put_rows_samples)
+def put_rows(xp: Arrays, M: Array, I: Array, P: Array) -> Array:  # noqa: E741
+    """M with its rows I replaced by those of P, as `W'[I, :] = P` says; the rows differ."""
+    n, m = M.shape
+    k = P.shape[0]
+    places = xp.reshape(I, (k, 1)) * m + xp.arange(m, like=M)
+    rows = xp.reshape(xp.scatter(xp.reshape(P, (k * m,)), xp.reshape(places, (k * m,)), n * m), (n, m))
+    is_put = xp.scatter(xp.full((k,), 1.0, like=P), I, n)
+    return xp.where(xp.reshape(is_put, (n, 1)) > 0.5, rows, M)
+
+
 def _permute_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
     if len(shapes[0]) != 2 or len(shapes[1]) != 1:
         raise ValueError("it takes a matrix and an index")

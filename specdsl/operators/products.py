@@ -107,6 +107,16 @@ def vcat(xp: Arrays, *parts: Array) -> Array:
     return xp.concat(parts, -2)
 
 
+@operator("stack", "..., ... -> ...", variadic=True, latex=r"\left[ {0}; {1} \right]",
+          shape=lambda context, shapes, options: (Size.of(len(shapes)), *shapes[0]),
+          samples=lambda random: ([random.normal(size=(3, 2)) for _ in range(random.integers(1, 5))], {}))  # fmt: skip
+def stack(xp: Arrays, *entries: Array) -> Array:
+    """`[E for i < k]`: arrays of one shape as the entries of a new first axis."""
+    if isinstance(entries[0], float):
+        return xp.concat([xp.full((1,), entry) for entry in entries], 0)
+    return xp.concat([xp.reshape(entry, (1, *entry.shape)) for entry in entries], 0)
+
+
 @operator("stop", "... -> ...", facts=["constant", "keeps_zero", "idempotent"],
           latex=r"\operatorname{{sg}}({0})")  # fmt: skip
 def stop(xp: Arrays, A: Array) -> Array:

@@ -9,7 +9,8 @@ from specdsl import tree
 from specdsl.affine import NotAffine, adapted_weight
 from specdsl.elaborate.clauses import Definition
 from specdsl.elaborate.solver import shape_text
-from specdsl.ir import FactorIR, PenaltyIR, reads
+from specdsl.ir import FactorIR, GivenIR, PenaltyIR, reads
+from specdsl.measures import EVENTS
 from specdsl.printing.clause_order import parts
 from specdsl.printing.explanation import Explanation, Section
 from specdsl.printing.expression_text import expression_text
@@ -38,21 +39,50 @@ def explain(spec: Spec) -> Explanation:
     >>> explain(specdsl.parse("W + A@B")).sections[0].rows
     (("W'", 'W + A@B'),)
     """
+    if spec.parts:
+        return _of_parts(spec)
+    sections = _sections(spec)
+    return Explanation(spec.label, tuple(section for section in sections if section.rows), resolved_text(spec))
+
+
+def _of_parts(spec: Spec) -> Explanation:
+    """Each part under the items it is limited to; headers and warnings once."""
+    found: list[Section] = []
+    for part in spec.parts:
+        place = limit_text(part)
+        once = ("headers", "warnings", "places")
+        found += [Section(f"{place}: {one.title}", one.rows, one.columns) for one in _sections(part)
+                  if one.title not in once]  # fmt: skip
     rows = _Rows(spec)
-    sections = (
+    found += [Section("places", rows.places()), Section("headers", rows.headers()), rows.warnings()]
+    resolved = "\n\n".join(f"# {limit_text(part)}\n{resolved_text(part)}" for part in spec.parts)
+    return Explanation(spec.label, tuple(section for section in found if section.rows), resolved)
+
+
+def limit_text(part: Spec) -> str:
+    """Where a part of a spec holds: `on mlp.down`."""
+    if not part.limit:
+        return "elsewhere"
+    return SyntaxText().clause(tree.On(part.tree.span, part.limit))
+
+
+def _sections(spec: Spec) -> tuple[Section, ...]:
+    rows = _Rows(spec)
+    return (
         Section("adapts", rows.targets()),
         Section("reads", rows.site_values()),
         Section("definitions", rows.definitions(), ("name", "shape", "value")),
         Section("factors", rows.factors(), ("name", "kind", "shape", "shape from", "start", "because")),
+        Section("given by every forward pass", rows.given(), ("name", "kind", "shape", "from")),
+        Section("events", rows.events()),
         Section("hyper-parameters", rows.hyper_parameters(), ("name", "value", "from")),
         Section("size conditions", rows.conditions(), ("must hold", "because of")),
         Section("penalties", rows.penalties(), ("added to the loss", "how often")),
         Section("facts", rows.facts()),
         Section("places", rows.places()),
         Section("headers", rows.headers()),
-        Section("warnings", tuple((f"line {warning.line}", warning.message) for warning in spec.warnings)),
+        rows.warnings(),
     )
-    return Explanation(spec.label, tuple(section for section in sections if section.rows), resolved_text(spec))
 
 
 Rows = tuple[tuple[str, ...], ...]
@@ -97,6 +127,23 @@ class _Rows:
         formula = "" if parameter.value.constant is not None else f": {name} = {parameter.value}"
         return name, format_number(self.spec.hyperparameters[name]), source + formula
 
+    def warnings(self) -> Section:
+        return Section("warnings", tuple((f"line {one.line}", one.message) for one in self.spec.warnings))
+
+    def given(self) -> Rows:
+        return tuple((one.name, one.kind, shape_text(one.shape), self._source(one)) for one in self.ir.given.values())
+
+    def _source(self, given: GivenIR) -> str:
+        start = self.spec.clauses.factors[given.name][0].start
+        if start is None:
+            return "has to be given at run time"
+        how = "drawn anew in training, its mean in eval" if given.kind == "noise" else "its default"
+        return f"{self.printer.expression(start)} ({how})"
+
+    def events(self) -> Rows:
+        when = {name: text for name, text in EVENTS.items()}
+        return tuple((event.text, when[event.event]) for event in self.ir.events)
+
     # ---------------------------------------------------------------------------------------- factors
 
     def factors(self) -> Rows:
@@ -138,7 +185,11 @@ class _Rows:
 
     def places(self) -> Rows:
         on = self.spec.clauses.on
-        rows = [("on", _PLACES if on is None else self.printer.clause(on).removeprefix("on "))]
+        places = _PLACES if on is None else self.printer.clause(on).removeprefix("on ")
+        if self.spec.parts and on is None:
+            limits = [limit_text(part).removeprefix("on ") for part in self.spec.parts if part.limit]
+            places = "; ".join(limits) if all(part.limit for part in self.spec.parts) else _PLACES
+        rows = [("on", places)]
         if self.spec.clauses.train:
             train = tree.Train(self.spec.tree.span, tuple(self.spec.clauses.train))
             items = self.printer.clause(train).removeprefix("train ")
@@ -163,12 +214,18 @@ class _Rows:
             rows.append(("regenerated", f"{', '.join(facts.regenerated)}: drawn again from the seed, not stored"))
         if facts.creates_bias:
             rows.append(("bias", "b' is assigned, so a module without a bias gets one"))
+        if facts.added_rows is not None:
+            rows.append(("tokens", f"{self._count(facts.added_rows)} rows are added before those of the tokens"))
+        if facts.needs:
+            rows.append(("needs", "; ".join(facts.needs)))
         return tuple(rows)
 
     def _start(self) -> tuple[str, str]:
         names = " and ".join(f"{name}' = {name}" for name in self.ir.targets)
         if self.ir.starts_elsewhere:
             return "start", "not at the base model, as `starts: elsewhere` says"
+        if self.spec.facts.added_rows is not None:
+            return "start", f"{names} in the rows of the tokens (checked in float64); the added rows are new"
         return "start", f"{names}: the adapted model starts as the base model (checked in float64)"
 
     def _mergeable(self) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from specdsl.ir import Apply, Choice, Factor, Initial, Layers, Node, Part, Scalar, Site
+from specdsl.ir import Apply, Choice, Factor, Fold, Given, Initial, Layers, Measured, Node, Part, Ranked, Scalar, Site
 from specdsl.sizes import Size
 
 SUM, PRODUCT, UNARY, POWER, ATOM = range(5)
@@ -39,7 +39,7 @@ def _bracketed(part: tuple[str, int], level: int) -> str:
 
 def _text(node: Node) -> tuple[str, int]:
     match node:
-        case Site() | Factor():
+        case Site() | Factor() | Given():
             return node.name, ATOM
         case Scalar():
             return size_text(node.size)
@@ -49,9 +49,22 @@ def _text(node: Node) -> tuple[str, int]:
             return f"init({_text(node.of)[0]})", ATOM
         case Layers():
             return f"layers({_text(node.of)[0]})", ATOM
+        case Ranked():
+            return f"top({_text(node.of)[0]}, {_text(node.amount)[0]})[layer]", ATOM
+        case Measured():
+            shown = [f'"{value}"' if name == "text" else f"{name}={value}" for name, value in node.options]
+            parts = [_text(argument)[0] for argument in node.arguments]
+            texts, named = [s for s in shown if s[0] == '"'], [s for s in shown if s[0] != '"']
+            call = f"({', '.join([*texts, *parts, *named])})"
+            return {"average": "mean", "workers": "mean(workers"}.get(node.name, node.name) + call + (
+                ")" if node.name == "workers" else ""
+            ), ATOM
         case Choice():
             yes, no = _text(node.yes), _text(node.no)
             return f"({_bracketed(yes, SUM)} if {node.condition} else {_bracketed(no, SUM)})", ATOM
+        case Fold():
+            inner = f"{_text(node.body)[0]} for {node.index} < {node.count}"
+            return (f"[{inner}]" if node.kind == "stack" else f"{node.kind}({inner})"), ATOM
         case Apply():
             return _PRINTERS.get(node.operator, _call)(node)
     raise AssertionError(node)

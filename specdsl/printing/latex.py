@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from specdsl import tree
 from specdsl.elaborate.clauses import Definition
-from specdsl.ir import Apply, Condition, FactorIR, HyperParameter, Node
+from specdsl.ir import Apply, Condition, FactorIR, GivenIR, HyperParameter, Node
 from specdsl.operators.registry import find_operator
+from specdsl.printing.explain import limit_text
 from specdsl.printing.expression_latex import ExpressionLatex
 from specdsl.printing.expression_text import expression_text
 from specdsl.printing.latex_symbols import latex_escaped, latex_name
@@ -33,10 +34,19 @@ def spec_latex(spec: Spec) -> str:
     d &\in \mathbb{R}^{m}, \quad d^{(0)} = \mathbf{0}
     \end{aligned}
     """
-    rows = _Rows(spec)
-    lines = [*rows.targets(), *rows.definitions(), *rows.factors(), *rows.loss(), *rows.conditions()]
+    if spec.parts:
+        lines = []
+        for part in spec.parts:
+            lines += [rf"&\text{{{latex_escaped(limit_text(part))}}}", *_lines(part)]
+    else:
+        lines = _lines(spec)
     joined = " \\\\\n".join(lines)
     return f"\\begin{{aligned}}\n{joined}\n\\end{{aligned}}"
+
+
+def _lines(spec: Spec) -> list[str]:
+    rows = _Rows(spec)
+    return [*rows.targets(), *rows.definitions(), *rows.factors(), *rows.given(), *rows.loss(), *rows.conditions()]
 
 
 class _Rows:
@@ -46,7 +56,9 @@ class _Rows:
         self.spec = spec
         self.ir = spec.ir
         names = frozenset({*spec.clauses.names(), *self.ir.factors})
-        self.printer = ExpressionLatex({name: factor.shape for name, factor in self.ir.factors.items()}, names)
+        shapes = {name: factor.shape for name, factor in self.ir.factors.items()}
+        shapes |= {name: given.shape for name, given in self.ir.given.items()}
+        self.printer = ExpressionLatex(shapes, names)
 
     def targets(self) -> list[str]:
         written = self.spec.clauses.targets
@@ -78,6 +90,20 @@ class _Rows:
 
     def factors(self) -> list[str]:
         return [self._factor(factor) for factor in self.ir.factors.values()]
+
+    def given(self) -> list[str]:
+        return [self._given(given) for given in self.ir.given.values()]
+
+    def _given(self, given: GivenIR) -> str:
+        symbol = latex_name(given.name)
+        shape = r" \times ".join(self.printer.expression(size_syntax(size), PRODUCT) for size in given.shape)
+        space = rf"\mathbb{{R}}^{{{shape}}}" if given.shape else r"\mathbb{R}"
+        row = rf"{symbol} &\in {space}\ \text{{({given.kind})}}"
+        relation = r"\sim" if given.kind == "noise" else "="
+        clause = self.spec.clauses.factors[given.name][0]
+        if clause.start is None:
+            return row
+        return rf"{row}, \quad {symbol} {relation} {self.printer.inside(clause.start)}"
 
     def _factor(self, factor: FactorIR) -> str:
         symbol = latex_name(factor.name)

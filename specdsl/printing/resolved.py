@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from specdsl import tree
-from specdsl.ir import Apply, Choice, FactorIR, Node, Scalar, SpecIR, topological
+from specdsl.ir import Apply, Choice, FactorIR, Fold, Node, Scalar, SpecIR, topological
 from specdsl.operators.registry import find_operator
 from specdsl.printing.clause_order import is_definition, names_introduced, names_read, parts
 from specdsl.printing.expression_text import expression_text
@@ -34,11 +34,21 @@ def resolved_text(spec: Spec) -> str:
     W' = W + A@B
     penalty orth(A)
     """
-    clauses = [*_hyper_parameters(spec), *_Chain(spec).clauses()]
+    brought = [clause for clause in spec.tree.clauses if _is_brought(spec, clause)]
+    clauses = [*_hyper_parameters(spec), *brought, *_Chain(spec).clauses()]
     for clause in spec.tree.clauses:
         if not isinstance(clause, tree.FactorLine) and not is_definition(clause):
             clauses.append(_resolved(spec, clause))
     return spec_text(tree.SpecTree(_NOWHERE, tuple(clauses)), keep_line=False)
+
+
+def _is_brought(spec: Spec, line: tree.Clause) -> bool:
+    """Whether a clause is the view of W, or a noise or input."""
+    if not isinstance(line, tree.FactorLine):
+        return False
+    if line.shape is not None and line.shape is spec.clauses.view:
+        return True
+    return any(isinstance(name, tree.Name) and name.name in spec.ir.given for name in line.names)
 
 
 def used_hyper_parameters(ir: SpecIR) -> set[str]:
@@ -46,7 +56,12 @@ def used_hyper_parameters(ir: SpecIR) -> set[str]:
     sizes = [size for condition in ir.conditions for size in (condition.left, condition.right)]
     for factor in ir.factors.values():
         sizes += [*factor.shape, *(key for key in factor.shared or () if isinstance(key, Size))]
-    for node in topological([*ir.roots(), *ir.definitions.values()]):
+    for given in ir.given.values():
+        sizes += given.shape
+    for event in ir.events:
+        sizes += [event.number] if event.number is not None else []
+    in_events = [value for event in ir.events for value in event.values]
+    for node in topological([*ir.roots(), *ir.definitions.values(), *in_events]):
         sizes += _sizes_in(node)
     pending = {name for size in sizes for name in size.symbols}
     found: set[str] = set()
@@ -76,7 +91,7 @@ def _sizes_in(node: Node) -> list[Size]:
     match node:
         case Scalar(size=size):
             return [size]
-        case Choice(condition=size):
+        case Choice(condition=size) | Fold(count=size):
             return [size]
         case Apply(options=options):
             return _sizes_of(options)

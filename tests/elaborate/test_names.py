@@ -43,26 +43,9 @@ def test_names_that_cannot_be_are_refused(text: str, message: str) -> None:
         specdsl.parse(text)
 
 
-NOT_BUILT = (
-    "W + A@B | at step: A = A",
-    "on mlp: W' = W + A@B",
-    "A : k x n x r | k = 2 | W + A@B",
-    "W + sum(A@B for i < 3)",
-    "W + [A@B for i < 3]",
-    "W : c x m x kh x kw | W + A@B",
-    "W'[I, :] = P",
-    "[W'; b'] = [W; b]",
-    "noise u : n ~ normal(1) | W + A@B@diag(u)",
-    "input u : n | W + A@B@diag(u)",
-    "C = cov(x) | W + A@B@C",
-    "y' = [P; y] | P : 3 x m ~ normal(1)",
-)
-
-
-@pytest.mark.parametrize("text", NOT_BUILT)
-def test_what_is_not_built_yet_says_so(text: str) -> None:
+def test_what_is_not_built_yet_says_so() -> None:
     with pytest.raises(specdsl.SpecNotBuiltError, match="not built yet"):
-        specdsl.parse(text)
+        specdsl.parse("k = 3 | A : n x r for i < k | W + A@B")
 
 
 def test_several_independent_mistakes_are_reported_together() -> None:
