@@ -133,7 +133,7 @@ def _butterfly_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [], {"n": 2 * k * _size(random, 1, 4), "k": k, "i": i}
 
 
-@operator("butterfly", "-> n", shape=_butterfly_shape, samples=_butterfly_samples, facts=["constant"],
+@operator("butterfly", "-> n", shape=_butterfly_shape, samples=_butterfly_samples, facts=["constant", "places"],
           options=[Option("n", "size"), Option("k", "size"), Option("i", "size")])  # fmt: skip
 def butterfly(xp: Arrays, n: int, k: int, i: int) -> Array:
     """The permutation of the i-th butterfly factor (i from 0) over n places in k blocks.

@@ -37,6 +37,7 @@ Fact = Literal[
     "idempotent",  # f(f(X)) = f(X)
     "involution",  # f(f(X)) = X
     "constant",  # its derivative is zero everywhere
+    "places",  # its entries are whole numbers that count places
 ]
 
 

@@ -257,11 +257,11 @@ def test_it_reads_as_one_would_write_it() -> None:
 def test_values_have_the_names_that_the_spec_gives_them() -> None:
     code = source_of(attached(linear(6, 9), SPECS["dora"]))
     assert "        V = self.base.weight.T + self.A @ self.B\n" in code
-    assert "y' = layer(V .* (g ./ stop(colnorm(V))))" in code
+    assert "y' = layer(W' = V .* (g ./ stop(colnorm(V))))" in code
 
 
 def test_a_new_bias_is_told_beside_the_output() -> None:
-    assert "        # y' = layer(W), b' = b + d\n" in source_of(attached(linear(6, 9), "b + d"))
+    assert "        # y' = layer(b' = b + d)\n" in source_of(attached(linear(6, 9), "b + d"))
 
 
 def test_products_of_different_kinds_stand_in_brackets() -> None:
