@@ -22,7 +22,6 @@ from specdsl.elaborate.start_check import example_sizes
 from specdsl.errors import SpecNotBuiltError, SpecSettingError
 from specdsl.library_specs import library_names
 from specdsl.lowering.emit import AdaptedKind, emit_torch, emit_torch_file
-from specdsl.lowering.emit_operators import add_emission
 from specdsl.operators import operator, remove_operator
 from specdsl.runtime.adapter import Adapter
 from specdsl.spec import Spec, parse
@@ -364,12 +363,11 @@ def test_an_operator_without_a_form_in_torch_is_named() -> None:
 
 
 def test_an_operator_of_the_users_own_is_written_as_they_say(tmp_path: Path) -> None:
-    @operator("doubled", "... -> ...", facts=["elementwise", "linear", "keeps_zero"])
+    @operator("doubled", "... -> ...", facts=["elementwise", "linear", "keeps_zero"], torch="2 * {0}")
     def doubled(xp: Any, A: Any) -> Any:
         """`2 * A`."""
         return 2 * A
 
-    add_emission("doubled", "2 * {0}")
     try:
         check(linear(6, 9), "r = 2 | W + doubled(A@B + C@D).*(A@B)", tokens(6), tmp_path)
     finally:
