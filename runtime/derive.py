@@ -16,7 +16,7 @@ from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
 from specdsl.ir import Apply, Factor, Node, SpecIR, topological
 from specdsl.lowering.finite import is_finite
-from specdsl.lowering.layer_adapter import LayerAdapter, Lowered, Values, initial_nodes
+from specdsl.lowering.layer_adapter import LayerAdapter, Values
 from specdsl.runtime.survey import Survey, SurveyedModule
 from specdsl.starting import Starting, draw_numpy
 
@@ -59,7 +59,7 @@ class _Deriver:
     def _values(self, module: SurveyedModule) -> Values:
         starting = self._starting(module)
         values = Values()
-        for name in _factors_in_use(self.ir, module.lowered):
+        for name in module.lowered.factors_in_use:
             owner = self.owners.get((name, module.scopes[name]))
             if owner is not None:
                 values.owners[name] = owner
@@ -73,10 +73,8 @@ class _Deriver:
             )
             for node in module.lowered.constants
         ]
-        known = set(module.lowered.constants)
-        for node in initial_nodes([program.output for program in module.lowered.weight.values()]):
-            if node not in known:
-                values.initials[node] = starting.constant(node).clone()
+        for node in module.lowered.initials:
+            values.initials[node] = starting.constant(node).clone()
         return values
 
     def _factor(self, starting: Starting, name: str, module: SurveyedModule) -> Tensor:
@@ -200,17 +198,6 @@ class _SiteValues(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return 2
-
-
-def _factors_in_use(ir: SpecIR, lowered: Lowered) -> list[str]:
-    """The factors that a module has to hold: the trained ones, and the frozen ones its programs read."""
-    read = {
-        step.node.name
-        for program in (lowered.output, *lowered.weight.values(), *lowered.penalties.values())
-        for step in program.steps
-        if isinstance(step.node, Factor)
-    }
-    return [name for name, factor in ir.factors.items() if factor.is_trained or factor.kind == "index" or name in read]
 
 
 def _indexed_sizes(ir: SpecIR, name: str) -> list[Any]:

@@ -22,6 +22,7 @@ class ModuleRow:
     m: int
     factors: str
     trainable: int
+    stored: int
     plan: str
     flops: int
     floor: int
@@ -30,7 +31,7 @@ class ModuleRow:
     def as_dict(self) -> dict[str, Any]:
         return {
             "name": self.name, "role": self.role, "kind": self.kind, "n": self.n, "m": self.m,
-            "trainable": self.trainable,
+            "trainable": self.trainable, "stored_bytes": self.stored,
             "plan": {"order": self.plan, "flops": self.flops, "frozen_flops": self.floor, "saved_bytes": self.saved},
         }  # fmt: skip
 
@@ -43,6 +44,7 @@ class FoldedRow:
     count: int
     row: ModuleRow
     trainable: int
+    stored: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class AdapterReport:
         trainable_parameters: trained factor entries.
         head_parameters: parameters of modules trained whole.
         base_parameters: the model's own.
+        stored_bytes: memory of frozen factors and of values computed once.
         penalties: (text, number of modules it is summed over).
         notes: what the user should know; `skipped`: what is not adapted, and why.
     """
@@ -62,6 +65,7 @@ class AdapterReport:
     trainable_parameters: int
     head_parameters: int
     base_parameters: int
+    stored_bytes: int
     penalties: tuple[tuple[str, int], ...]
     facts: dict[str, Any]
     conditions: tuple[str, ...]
@@ -80,6 +84,7 @@ class AdapterReport:
             "trainable_parameters": self.trainable_parameters,
             "head_parameters": self.head_parameters,
             "base_parameters": self.base_parameters,
+            "stored_bytes": self.stored_bytes,
             "percentage": self.percentage,
             "modules": [row.as_dict() for row in self.modules],
             "penalties": [{"text": text, "modules": count} for text, count in self.penalties],
@@ -96,7 +101,13 @@ class AdapterReport:
             key = (_pattern(row.name), row.role, row.kind, row.n, row.m, row.factors, row.plan)
             groups.setdefault(key, []).append(row)
         return [
-            FoldedRow(_folded_name(key[0], rows), len(rows), rows[0], sum(row.trainable for row in rows))
+            FoldedRow(
+                _folded_name(key[0], rows),
+                len(rows),
+                rows[0],
+                sum(row.trainable for row in rows),
+                sum(row.stored for row in rows),
+            )
             for key, rows in groups.items()
         ]
 
@@ -110,8 +121,15 @@ class AdapterReport:
         for text, count in self.penalties:
             lines.append(f"  penalty {text} (over {count} modules)")
         lines += [f"  note: {note}" for note in self.notes]
+        lines += [line for line in (self.stored_line(),) if line]
         lines.append(self.total_line())
         return "\n".join(lines)
+
+    def stored_line(self) -> str | None:
+        """What frozen factors and values computed once take, in words; None where there are none."""
+        if not self.stored_bytes:
+            return None
+        return f"{self.stored_bytes:,} bytes for frozen factors and values computed once"
 
     def total_line(self) -> str:
         head = f", and {self.head_parameters:,} in modules trained whole" if self.head_parameters else ""
@@ -129,6 +147,7 @@ def report_of(survey: Survey) -> AdapterReport:
         trainable_parameters=survey.trainable_parameters,
         head_parameters=survey.head_parameters,
         base_parameters=survey.base_parameters,
+        stored_bytes=survey.stored_bytes,
         penalties=tuple((penalty.text, len(survey.modules)) for penalty in survey.spec.ir.penalties),
         facts=survey.spec.facts.as_dict(),
         conditions=tuple(str(condition) for condition in survey.spec.ir.conditions),
@@ -149,7 +168,7 @@ def _row(survey: Survey, module: SurveyedModule) -> ModuleRow:
     plan = module.lowered.plan
     return ModuleRow(
         module.target.name, module.target.role, module.site.kind, sizes["n"], sizes["m"], ", ".join(shapes),
-        module.trainable, plan.order, plan.flops, plan.floor, plan.saved,
+        module.trainable, module.stored, plan.order, plan.flops, plan.floor, plan.saved,
     )  # fmt: skip
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import nn
 
 from specdsl import limits
@@ -45,6 +47,7 @@ class SurveyedModule:
         lowered: the plan and programs for these sizes.
         scopes: for each factor the key of its tensor: the module's name, or what shared factors share.
         trainable: trained parameters counted here; a shared factor counts in its first module.
+        stored: bytes of frozen factors and of values computed once, in float32 unless a factor says otherwise.
     """
 
     target: Target
@@ -53,6 +56,7 @@ class SurveyedModule:
     lowered: Lowered
     scopes: Mapping[str, str]
     trainable: int
+    stored: int
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,11 @@ class Survey:
     def trainable_parameters(self) -> int:
         """Trained factor entries over the whole model."""
         return sum(module.trainable for module in self.modules)
+
+    @cached_property
+    def stored_bytes(self) -> int:
+        """Memory for what is neither trained nor the model's own."""
+        return sum(module.stored for module in self.modules)
 
     @cached_property
     def head_parameters(self) -> int:
@@ -264,7 +273,7 @@ def _lowered(
             _check_bounds(ir, sizes, target)
             cache[key] = _lower(ir, sizes, site, target)
         scopes = {name: _scope(factor, target, sizes) for name, factor in ir.factors.items()}
-        trainable = 0
+        trainable, stored = 0, cache[key].stored
         for name, factor in ir.factors.items():
             place = (name, scopes[name])
             shape = sizes.shape(factor.shape)
@@ -273,10 +282,14 @@ def _lowered(
                     f"the shared factor `{name}` would be {_by(shapes[place])} and, for `{target.name}`, {_by(shape)}",
                     factor.span, "share per size too: `shared(n, m)`",
                 )  # fmt: skip
-            if factor.is_trained and place not in counted:
-                counted.add(place)
-                trainable += _entries(shape)
-        modules.append(SurveyedModule(target, site, sizes, cache[key], scopes, trainable))
+            if place in counted or name not in cache[key].factors_in_use:
+                continue
+            counted.add(place)
+            if factor.is_trained:
+                trainable += math.prod(shape)
+            else:
+                stored += _bytes_of_entry(factor) * math.prod(shape)
+        modules.append(SurveyedModule(target, site, sizes, cache[key], scopes, trainable, stored))
     return tuple(modules)
 
 
@@ -302,11 +315,11 @@ def _by(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape)) or "a number"
 
 
-def _entries(shape: tuple[int, ...]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
+def _bytes_of_entry(factor: FactorIR) -> int:
+    if factor.kind == "index":
+        return torch.long.itemsize
+    dtype: torch.dtype = getattr(torch, factor.dtype or "float32")
+    return dtype.itemsize
 
 
 def _check_bounds(ir: SpecIR, sizes: Sizes, target: Target) -> None:

@@ -342,7 +342,15 @@ FACTS: dict[str, Callable[[Case], None]] = {
     "idempotent": lambda case: assert_allclose(again(case), case.value(), rtol=1e-12),
     "involution": lambda case: assert_allclose(again(case), case.arrays[0], rtol=1e-9, atol=1e-9),
     "constant": is_constant,
+    "places": lambda case: assert_array_equal(case.value().dtype.kind, "i"),
 }
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_draws_of_places_are_whole_numbers_and_no_others(name: str) -> None:
+    _, options = ALL[name].samples(np.random.default_rng(0))  # type: ignore[misc]
+    drawn = ALL[name].draw(Stream(name), options.pop("shape"), **options)  # type: ignore[misc]
+    assert (drawn.dtype.kind == "i") == ALL[name].has("places")
 
 
 @pytest.mark.parametrize(("name", "fact"), [(name, fact) for name in COMPUTED for fact in sorted(ALL[name].facts)])

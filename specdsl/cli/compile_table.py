@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from specdsl.cli.compiled import Compiled
     from specdsl.runtime.report import FoldedRow
 
-_RIGHT = ("n x m", "trained", "cost", "saved")
+_RIGHT = ("n x m", "trained", "cost", "saved", "stored")
 _HEADINGS = ("module", "role", "n x m", "factors", "trained", "plan", "cost", "saved")
 _WIDEST = 250
 
@@ -39,7 +39,8 @@ def print_report(compiled: Compiled) -> None:
 
 def _table(rows: list[FoldedRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in _HEADINGS:
+    stores = any(folded.stored for folded in rows)
+    for heading in (*_HEADINGS, "stored") if stores else _HEADINGS:
         is_long = heading in ("module", "factors", "plan")
         justify: JustifyMethod = "right" if heading in _RIGHT else "left"
         table.add_column(heading, justify=justify, overflow="fold", no_wrap=not is_long)
@@ -48,6 +49,7 @@ def _table(rows: list[FoldedRow]) -> Table:
         cells = (
             folded.pattern, row.role or "", f"{row.n} x {row.m}", row.factors, f"{folded.trainable:,}",
             f"y' = {row.plan}", _share(row.flops, row.floor), _size(row.saved),
+            *([_size(folded.stored)] if stores else []),
         )  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells))
     return table
@@ -71,6 +73,9 @@ def _lines(compiled: Compiled) -> Iterator[str]:
             yield title
             yield from (f"  {line}" for line in lines)
     yield ""
+    stored = report.stored_line()
+    if stored:
+        yield stored
     yield report.total_line()
 
 
@@ -91,7 +96,7 @@ def _modules(count: int) -> str:
 
 
 def _share(flops: int, floor: int) -> str:
-    return f"+{flops / floor:.2%}" if floor else f"{flops:,}"
+    return f"{flops / floor:+.2%}" if floor else f"{flops:,}"
 
 
 def _size(count: int) -> str:

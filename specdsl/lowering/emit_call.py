@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from string import Formatter
 from typing import Any
 
 from specdsl.ir import Apply, Scalar
-from specdsl.lowering.emit_code import ATOM, Code
+from specdsl.lowering.emit_code import Code
 from specdsl.lowering.emit_sizes import SizeWriter
 from specdsl.sizes import Size
 
@@ -58,22 +59,42 @@ Emission = Callable[[Call], Code]
 """Writes one operator."""
 
 
-def template(text: str, bracketed: bool = False) -> Emission:
+def template(text: str) -> Emission:
     """An emission by a template.
 
     Args:
-        text: with `{0}` for the first array as it stands inside the brackets of a call, `{0:atom}` for the same as the
-            owner of a method, `{k}` for an option, `{like}` for a tensor of the layer's dtype and device.
-        bracketed: whether arrays are put in brackets wherever they stand.
+        text: with `{0}` for the first array, in brackets unless it stands between brackets and commas already;
+            `{0:atom}` for the same as the owner of a method, `{k}` for an option, `{shape}` for the sizes of the value,
+            `{like}` for a tensor of the layer's dtype and device.
     """
+    pieces = list(Formatter().parse(text))
+    after = [literal for literal, _, _, _ in pieces[1:]] + [""]
 
     def write(call: Call) -> Code:
-        arguments = [Code(code.at(ATOM)) for code in call.arguments] if bracketed else call.arguments
-        names = {option.name for option in call.node.definition.options} - {"shape", "items"}
-        options = {name: call.option(name) for name in names if f"{{{name}}}" in text}
-        return Code(text.format(*arguments, **options, like=call.like))
+        written = ""
+        for (literal, name, style, _), later in zip(pieces, after, strict=True):
+            written += literal
+            if name is None:
+                continue
+            is_enclosed = literal.rstrip()[-1:] in _OPENING and later.lstrip()[:1] in _CLOSING
+            written += _field(call, name, style or ("" if is_enclosed else "atom"))
+        return Code(written)
 
     return write
+
+
+_OPENING, _CLOSING = ("(", "[", ","), (")", "]", ",")
+
+
+def _field(call: Call, name: str, style: str) -> str:
+    if name.isdecimal():
+        return format(call.arguments[int(name)], style)
+    match name:
+        case "like":
+            return call.like
+        case "shape":
+            return call.shape
+    return call.option(name).text
 
 
 def full(like: str, sizes: SizeWriter, shape: tuple[Size, ...], number: Scalar) -> Code:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from specdsl.affine import B as BASE_BIAS
 from specdsl.ir import Node, Scalar
 from specdsl.lowering.emit_body import LONGEST, RESERVED, Body, Context
 from specdsl.lowering.emit_code import WIDTH, Code, Names, assignment, escaped, indented, remark, wrapped
 from specdsl.lowering.emit_constructor import Constructor, Parameter
-from specdsl.lowering.emit_holdings import AdaptedKind, Holdings, renamed
+from specdsl.lowering.emit_holdings import AdaptedKind, Holdings
 from specdsl.lowering.emit_layers import LayerCode, filled, layer_code
 from specdsl.lowering.emit_penalties import Penalties
 from specdsl.lowering.emit_sizes import SizeNames, SizeWriter
 from specdsl.lowering.emit_source import FUNCTION_NAMES
-from specdsl.plan import Through, plan_text
+from specdsl.plan import Through, plan_text, with_names
 from specdsl.printing.expression_text import expression_text
 from specdsl.spec import Spec
 
@@ -69,9 +68,7 @@ class ClassWriter:
 
     def _forward(self) -> list[str]:
         body, output, named = self._body(), self.lowered.plan.output, self.holdings.named
-        about = f"y' = {plan_text(renamed(output, named))}"
-        if isinstance(output, Through) and output.bias not in (None, BASE_BIAS):
-            about += f", b' = {expression_text(renamed(output.bias, named))}"
+        about = f"y' = {plan_text(output, named)}"
         return self._method("forward(self, x: Tensor) -> Tensor", body, body.output(output), about=about)
 
     def _merged(self) -> list[list[str]]:
@@ -99,7 +96,7 @@ class ClassWriter:
             result = filled(layout, M=body.assigned("weight", value))
         result = Code(result.text.replace(".T.T", ""))
         result = Code(f"{result}.clone()") if result.is_name else result
-        about = f"{what} = {expression_text(renamed(node, self.holdings.named))}"
+        about = f"{what} = {expression_text(with_names(node, self.holdings.named))}"
         return ["@torch.no_grad()", *self._method(f"{name}(self) -> Tensor", body, result, about=about)]
 
     # -------------------------------------------------------------------------------------------- frame

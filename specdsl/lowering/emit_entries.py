@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from specdsl.lowering.emit_call import Call, Emission, template
+from specdsl.lowering.emit_call import Call, Emission
 from specdsl.lowering.emit_code import Code, slice_text
 from specdsl.operators.axis_patterns import Rearrangement, einsum_axes, einsum_letters
 from specdsl.sizes import Size
@@ -36,14 +36,6 @@ def _item(call: Call, item: Any, size: Size) -> str:
 def _permute(call: Call) -> Code:
     matrix, places = call.arguments
     return Code(f"{matrix:atom}[{places}]" + (f"[:, {places}]" if call.options.get("both") else ""))
-
-
-def _tile(call: Call) -> Code:
-    return Code(f"tile({call.arguments[0]}, {call.shape})")
-
-
-def _reshape(call: Call) -> Code:
-    return Code(f"{call.arguments[0]:atom}.reshape({call.shape})")
 
 
 def _block_diagonal(call: Call) -> Code:
@@ -80,21 +72,9 @@ def _einsum(call: Call) -> Code:
 
 
 ENTRIES: dict[str, Emission] = {
-    "tile": _tile,
-    "blocks": template("blocks({0}, {p}, {q})"),
-    "unblocks": template("unblocks({0})"),
     "blockdiag": _block_diagonal,
-    "reshape": _reshape,
     "rearrange": _rearrange,
     "einsum": _einsum,
-    "take": template("{0:atom}[{1}]"),
     "slice": _slice,
-    "scatter": template("scatter({0}, {1}, {n}, {m})"),
     "permute": _permute,
-    "butterfly": template("butterfly({n}, {k}, {i}).to({like}.device)"),
-    "pairs": template("{0:atom}[..., ::2].repeat_interleave(2, dim=-1)"),
-    "top": template("top({0}, {k})"),
-    "bottom": template("top(-{0:unary}, {k})"),
-    "keep": template("keep({0}, {k})"),
-    "count": template("{0:atom}.sign().abs().sum()"),
 }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import nn
 
 from specdsl.interpret import Sizes
-from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Part, Scalar, interned, rebuilt, topological
+from specdsl.ir import Apply, Factor, FactorIR, Initial, Layers, Node, Part, Scalar, topological
 from specdsl.lowering.emit_code import Code, Names
 from specdsl.lowering.emit_words import PART_NAMES
-from specdsl.lowering.layer_adapter import Lowered, initial_nodes
-from specdsl.plan import LayerTraits, Project, Through, prepared_weight
+from specdsl.lowering.layer_adapter import Lowered
+from specdsl.plan import LayerTraits
 
 METHODS = ("base", "forward", "penalty", "model_penalty", "layer_value", "merged_weight", "merged_bias")
 """Attributes of every class, which no factor may have."""
@@ -51,9 +50,9 @@ class Holdings:
     def __init__(self, kind: AdaptedKind) -> None:
         self.ir = kind.lowered.ir
         self.lowered = kind.lowered
-        self.named = _named(kind)
+        self.named = {node: name for node, name in kind.lowered.plan.names.items() if not isinstance(node, Scalar)}
         self.names = Names({*dir(nn.Module()), *METHODS}, are_attributes=True)
-        self.factors = {name: self.names.fresh(name) for name in self._factors_in_use()}
+        self.factors = {name: self.names.fresh(name) for name in self.lowered.factors_in_use}
         self.constants = {node: self.names.fresh(self._constant_name(node)) for node in self._constant_nodes()}
         self._read: set[Node] = set()
 
@@ -72,15 +71,8 @@ class Holdings:
         factors = [Held(own, Factor(self.ir.factors[name].shape, name)) for name, own in self.factors.items()]
         return [*factors, *(Held(own, node) for node, own in self.constants.items() if node in self._read)]
 
-    def _factors_in_use(self) -> list[str]:
-        lowered = self.lowered
-        programs = (lowered.output, *lowered.weight.values(), *lowered.penalties.values())
-        read = {step.node.name for program in programs for step in program.steps if isinstance(step.node, Factor)}
-        return [name for name, factor in self.ir.factors.items() if factor.is_trained or name in read]
-
     def _constant_nodes(self) -> list[Node]:
-        starts = initial_nodes([program.output for program in self.lowered.weight.values()])
-        bare = (_without_cheap_steps(node) for node in (*self.lowered.constants, *starts))
+        bare = (_without_cheap_steps(node) for node in (*self.lowered.constants, *self.lowered.initials))
         return list(dict.fromkeys(node for node in bare if not _is_plain(node)))
 
     def _constant_name(self, node: Node) -> str:
@@ -103,33 +95,6 @@ class Holdings:
             case Apply(operator=operator, arguments=(Factor() | Part() as inner,)):
                 return f"{operator}_{self._constant_name(inner)}"
         return "constant"
-
-
-def _named(kind: AdaptedKind) -> dict[Node, str]:
-    named: dict[Node, str] = {}
-    for name, node in kind.lowered.ir.definitions.items():
-        # As the planner sees it: a definition in the place of W' gets every simplification that W' gets.
-        planned = prepared_weight(replace(kind.lowered.ir, targets={"W": node}), kind.sizes, kind.traits)
-        for form in (node, planned.get("W", node)):
-            if not isinstance(form, Factor | Scalar):
-                named.setdefault(form, name)
-    return named
-
-
-def renamed(root: Node, named: Mapping[Node, str]) -> Node:
-    """`root` with the spec's own names in the place of what they stand for, to be printed."""
-    done: dict[Node, Node] = {}
-    for node in topological([root]):
-        children = tuple(done[child] for child in node.children)
-        if node in named and node is not root:
-            done[node] = interned(Factor(node.shape, named[node]))
-        elif isinstance(node, Project):
-            done[node] = replace(node, matrix=children[0])
-        elif isinstance(node, Through):
-            done[node] = replace(node, weight=children[0], bias=children[1] if node.bias is not None else None)
-        else:
-            done[node] = rebuilt(node, children) if children else node
-    return done[root]
 
 
 def shape_text(node: Node | FactorIR) -> str:

@@ -1,4 +1,8 @@
-"""How each operator is written in PyTorch: a template, or a function where a template cannot say it."""
+"""How each operator is written in PyTorch: by the form of its registration, or by a writer of this table.
+
+Writers are for what no form can say: the language's own signs, whose brackets depend on their neighbours, and operators
+whose code depends on shapes, on the kind of value, or on which options are given.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from specdsl.lowering.emit_call import Call, Emission, full, template
 from specdsl.lowering.emit_code import PRODUCT, SUM, UNARY, Code, power
 from specdsl.lowering.emit_draws import DRAWS
 from specdsl.lowering.emit_entries import ENTRIES
+from specdsl.operators.registry import find_operator
 from specdsl.sizes import Size
 
 
@@ -17,32 +22,15 @@ def emission_of(node: Apply) -> Emission:
     Raises:
         SpecNotBuiltError: nothing says how.
     """
-    emission = _EMISSIONS.get(node.operator)
-    if emission is None:
+    writer, registered = _WRITERS.get(node.operator), find_operator(node.operator)
+    if writer is not None:
+        return writer
+    if registered is None or registered.torch is None:
         raise SpecNotBuiltError(
             f"the operator `{node.operator}` has no form in plain PyTorch, so this spec cannot be emitted",
-            hint=f'give it one: `specdsl.lowering.emit_operators.add_emission("{node.operator}", "torch.f({{0}})")`',
+            hint=f'give it one where it is registered: `operator("{node.operator}", ..., torch="torch.f({{0}})")`',
         )
-    return emission
-
-
-def has_emission(name: str) -> bool:
-    """Whether an operator can be written in PyTorch."""
-    return name in _EMISSIONS
-
-
-def add_emission(name: str, form: str) -> None:
-    """Say how an operator of your own is written in PyTorch.
-
-    Args:
-        name: of the operator, as registered.
-        form: an expression over torch, `F` and `math`, with `{0}`, `{1}` for its arrays and `{name}` for options.
-
-    >>> add_emission("twice", "2 * {0}")
-    >>> has_emission("twice")
-    True
-    """
-    _EMISSIONS[name] = template(form, bracketed=True)
+    return template(registered.torch)
 
 
 # ---------------------------------------------------------------------------------------- arithmetic
@@ -153,71 +141,31 @@ def is_complex(root: Node) -> bool:
     return root.operator not in ("real", "abs", "norm") and any(is_complex(child) for child in root.arguments)
 
 
-_EMISSIONS: dict[str, Emission] = {
+_WRITERS: dict[str, Emission] = {
     # signs
     "add": _add,
-    "negative": template("-{0:unary}"),
     "matmul": _chain(" @ "),
     "scale": _chain(" * "),
     "times": _chain(" * ", "scale"),
     "divide": _chain(" / ", "times", "scale"),
     "elpower": lambda call: power(call.arguments[0], call.option("exponent")),
-    "matpower": template("torch.linalg.matrix_power({0}, {exponent})"),
     "transpose": _transpose,
     "hcat": _joined(-1),
     "vcat": _joined(-2),
-    "stop": template("{0:atom}.detach()"),
     "numbers": _stacked,
     "fill": _fill,
-    # every entry
-    **{name: template(f"torch.{name}({{0}})") for name in (
-        "relu", "tanh", "sigmoid", "exp", "log", "sin", "cos", "sqrt", "abs", "sign", "floor", "ceil",
-    )},
-    "gelu": template("F.gelu({0})"),
-    "silu": template("F.silu({0})"),
-    "softmax": template("torch.softmax({0}, dim=-1)"),
-    "clamp": template("clamp({0}, {low}, {high})"),
-    "dropout": template("F.dropout({0}, {p}, training=self.training)"),
-    # norms, sums, extremes
-    "norm": template("torch.linalg.vector_norm({0})"),
-    "rownorm": template("torch.linalg.vector_norm({0}, dim=-1)"),
-    "colnorm": template("torch.linalg.vector_norm({0}, dim=-2)"),
-    "trace": template("torch.trace({0})"),
+    # along an axis, of one array or of several
     "sum": _along("sum"),
     "mean": _along("mean"),
-    "rowmean": template("{0:atom}.mean(-1)"),
-    "colmean": template("{0:atom}.mean(-2)"),
     "max": _extreme("amax", "maximum"),
     "min": _extreme("amin", "minimum"),
     "orth": _orth,
-    "layernorm": template("F.layer_norm({0}, {0:atom}.shape[-1:], eps={eps})"),
-    # structure
+    # by shape, options or kind of value
     "diag": _diag,
-    "eye": template("eye({size}, {like})"),
     "ones": lambda call: Code(f"{call.like}.new_ones({call.shape or '()'})"),
     "zeros": lambda call: Code(f"{call.like}.new_zeros({call.shape or '()'})"),
-    "outer": template("torch.outer({0}, {1})"),
-    "kron": template("torch.kron({0}, {1})"),
-    "circulant": template("circulant({0})"),
-    "lower": template("torch.tril({0})"),
-    "upper": template("torch.triu({0})"),
-    "sym": template("sym({0})"),
-    "skew": template("skew({0})"),
-    "skew_from": template("skew_from({0})"),
     "cayley": _cayley,
-    "householder": template("householder({0})"),
-    # decompositions
-    "svd": template("svd({0})"),
-    "qr": template("qr({0})"),
-    "lu": template("torch.linalg.lu({0})"),
-    "ldu": template("ldu({0})"),
-    "eigh": template("eigh({0})"),
-    "inverse": template("torch.linalg.inv({0})"),
-    "pinv": template("torch.linalg.pinv({0})"),
-    # Fourier transforms
-    "fft2": template("torch.fft.fft2({0})"),
-    "ifft2": template("torch.fft.ifft2({0})"),
     "real": _real,
     **ENTRIES,
     **DRAWS,
-}  # fmt: skip
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -14,7 +15,7 @@ from specdsl.interpret import Sizes
 from specdsl.ir import Factor, Initial, Node, SpecIR
 from specdsl.lowering.program import Program
 from specdsl.lowering.sites import LayerSite
-from specdsl.plan import LayerTraits, Plan, layer_lists, make_plan, prepared_penalties, prepared_weight
+from specdsl.plan import LayerTraits, Plan, layer_lists, make_plan, prepared_penalties, prepared_weight, stored_bytes
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Lowered:
         weight: programs of `W'` and `b'`, absent where unchanged or not mergeable.
         penalties: a program for each penalty that belongs to a single module, under its text.
         constants: expressions whose values a module stores.
+        initials: the starts that `init(...)` reads when the adapter is merged, stored too.
+        stored: bytes of constants and initials, in float32.
         weight_is_diagonal: whether `W'` is zero off the diagonal, as a norm's has to be.
     """
 
@@ -36,7 +39,17 @@ class Lowered:
     weight: Mapping[str, Program]
     penalties: Mapping[str, Program]
     constants: tuple[Node, ...]
+    initials: tuple[Node, ...]
+    stored: int
     weight_is_diagonal: bool
+
+    @cached_property
+    def factors_in_use(self) -> tuple[str, ...]:
+        """The factors that a module has to hold: the trained ones, and the frozen ones that its programs read."""
+        programs = (self.output, *self.weight.values(), *self.penalties.values())
+        read = {step.node.name for program in programs for step in program.steps if isinstance(step.node, Factor)}
+        factors = self.ir.factors.items()
+        return tuple(name for name, factor in factors if factor.is_trained or factor.kind == "index" or name in read)
 
     def __deepcopy__(self, memo: dict[int, object]) -> Lowered:
         return self  # nothing in it changes, and copies of a model share it
@@ -48,6 +61,7 @@ def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
     penalties, penalty_constants = prepared_penalties(ir, sizes, traits)
     constants = tuple(dict.fromkeys((*plan.constants, *penalty_constants)))
     weight = prepared_weight(ir, sizes, traits)
+    initials = tuple(node for node in initial_nodes(list(weight.values())) if node not in constants)
     return Lowered(
         ir,
         plan,
@@ -55,6 +69,8 @@ def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
         {name: Program(node, constants, sizes) for name, node in weight.items()},
         {text: Program(node, (*constants, *layer_lists(node)), sizes) for text, node in penalties.items()},
         constants,
+        initials,
+        sum(stored_bytes(node, sizes) for node in (*constants, *initials)),
         "W" in weight and is_diagonal(weight["W"], traits.weight_is_diagonal),
     )
 

@@ -20,7 +20,7 @@ from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.interpret import TAKES_NUMBERS, Sizes, concrete_options
 from specdsl.ir import Apply, Factor, Node, Part, Scalar, Site, reads
 from specdsl.lowering.sites import LayerSite
-from specdsl.plan import Project, Through
+from specdsl.plan import Project, Through, gradient_wanted, inputs_of, program_order
 
 ReadLeaf = Callable[[Node], Tensor]
 """The stored tensor of a factor or constant."""
@@ -52,17 +52,17 @@ class Program:
         self.output = output
         self.sizes = sizes
         self.constants = frozenset(constants)
-        order = self._order(output)
+        order = program_order(output, self.constants)
         self.slots = {node: position for position, node in enumerate(order)}
-        wanted = self._gradient_wanted(order)
+        wanted = gradient_wanted(order, self.constants)
         self.steps = tuple(
             Step(
                 self.slots[node],
                 node,
-                tuple(self.slots[child] for child in self._inputs(node)),
+                tuple(self.slots[child] for child in inputs_of(node, self.constants)),
                 self._options(node),
                 is_in_tokens(node),
-                tuple(is_in_tokens(child) for child in self._inputs(node)),
+                tuple(is_in_tokens(child) for child in inputs_of(node, self.constants)),
                 node in wanted,
             )
             for node in order
@@ -73,35 +73,6 @@ class Program:
         if isinstance(node, Scalar):
             return {"number": float(self.sizes.number(node.size))}
         return concrete_options(node, self.sizes) if isinstance(node, Apply) else {}
-
-    def _inputs(self, node: Node) -> tuple[Node, ...]:
-        if node in self.constants or isinstance(node, Factor | Site | Scalar):
-            return ()
-        if isinstance(node, Project | Through):
-            return tuple(child for child in node.children if child != BASE_WEIGHT)
-        return node.children
-
-    def _order(self, output: Node) -> list[Node]:
-        order: list[Node] = []
-        seen: set[Node] = set()
-        stack = [(output, False)]
-        while stack:
-            node, ready = stack.pop()
-            if ready:
-                order.append(node)
-            elif node not in seen:
-                seen.add(node)
-                stack.append((node, True))
-                stack.extend((child, False) for child in reversed(self._inputs(node)))
-        return order
-
-    def _gradient_wanted(self, order: list[Node]) -> set[Node]:
-        """The nodes that reach the output without passing `stop`; the others run without recording."""
-        wanted = {self.output}
-        for node in reversed(order):
-            if node in wanted and not (isinstance(node, Apply) and node.operator == "stop"):
-                wanted.update(self._inputs(node))
-        return wanted
 
     def run(
         self,

@@ -8,7 +8,8 @@ from specdsl.arrays import Array, Arrays, transpose
 from specdsl.operators.registry import operator
 
 
-@operator("svd", "... n m -> ... n min(n,m), ... min(n,m), ... min(n,m) m", latex=r"\operatorname{{svd}}({0})")
+@operator("svd", "... n m -> ... n min(n,m), ... min(n,m), ... min(n,m) m", latex=r"\operatorname{{svd}}({0})",
+          torch="svd({0})")  # fmt: skip
 def svd(xp: Arrays, A: Array) -> tuple[Array, Array, Array]:
     """`U, S, V` with `A = U @ diag(S) @ V`: singular values descending, V as rows.
 
@@ -17,19 +18,19 @@ def svd(xp: Arrays, A: Array) -> tuple[Array, Array, Array]:
     return xp.svd(A)
 
 
-@operator("qr", "... n m -> ... n min(n,m), ... min(n,m) m", latex=r"\operatorname{{qr}}({0})")
+@operator("qr", "... n m -> ... n min(n,m), ... min(n,m) m", latex=r"\operatorname{{qr}}({0})", torch="qr({0})")
 def qr(xp: Arrays, A: Array) -> tuple[Array, Array]:
     """`Q, R` with `A = Q @ R`: orthonormal columns, and R upper with a diagonal that is not negative."""
     return xp.qr(A)
 
 
-@operator("lu", "n m -> n n, n min(n,m), min(n,m) m", latex=r"\operatorname{{lu}}({0})")
+@operator("lu", "n m -> n n, n min(n,m), min(n,m) m", latex=r"\operatorname{{lu}}({0})", torch="torch.linalg.lu({0})")
 def lu(xp: Arrays, A: Array) -> tuple[Array, Array, Array]:
     """`P, L, U` with `A = P @ L @ U`: a permutation, lower with ones on the diagonal, upper."""
     return xp.lu(A)
 
 
-@operator("ldu", "n m -> n n, n min(n,m), min(n,m), min(n,m) m", latex=r"\operatorname{{ldu}}({0})")
+@operator("ldu", "n m -> n n, n min(n,m), min(n,m), min(n,m) m", latex=r"\operatorname{{ldu}}({0})", torch="ldu({0})")
 def ldu(xp: Arrays, A: Array) -> tuple[Array, Array, Array, Array]:
     """`P, L, D, U` with `A = P @ L @ diag(D) @ U`: as `lu`, and U too has ones on its diagonal."""
     P, L, U = xp.lu(A)
@@ -38,7 +39,7 @@ def ldu(xp: Arrays, A: Array) -> tuple[Array, Array, Array, Array]:
     return P, L, D, U / xp.reshape(D, (k, 1))
 
 
-@operator("eigh", "... k k -> ... k, ... k k", latex=r"\operatorname{{eigh}}({0})")
+@operator("eigh", "... k k -> ... k, ... k k", latex=r"\operatorname{{eigh}}({0})", torch="eigh({0})")
 def eigh(xp: Arrays, A: Array) -> tuple[Array, Array]:
     """`E, V` with `sym(A) = V @ diag(E) @ V.T`: eigenvalues ascending, V orthogonal, signs as in `svd`."""
     return xp.eigh(0.5 * (A + transpose(xp, A)))
@@ -52,13 +53,15 @@ def _well_conditioned(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [A], {}
 
 
-@operator("inverse", "... k k -> ... k k", facts=["involution"], samples=_well_conditioned, latex="{0}^{{-1}}")
+@operator("inverse", "... k k -> ... k k", facts=["involution"], samples=_well_conditioned, latex="{0}^{{-1}}",
+          torch="torch.linalg.inv({0})")  # fmt: skip
 def inverse(xp: Arrays, A: Array) -> Array:
     """`A^-1`."""
     return xp.inverse(A)
 
 
-@operator("pinv", "... n m -> ... m n", facts=["involution", "keeps_zero"], latex="{0}^{{+}}")
+@operator("pinv", "... n m -> ... m n", facts=["involution", "keeps_zero"], latex="{0}^{{+}}",
+          torch="torch.linalg.pinv({0})")  # fmt: skip
 def pinv(xp: Arrays, A: Array) -> Array:
     """The Moore-Penrose inverse; at full rank `(A.T@A)^-1@A.T`, of a wide matrix `A.T@(A@A.T)^-1`."""
     return xp.pinv(A)

@@ -34,7 +34,7 @@ def _take_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("take", "n m, k -> k m", facts=["linear", "keeps_zero"], shape=_take_shape, samples=_take_samples,
-          latex="{0}[{1}]")  # fmt: skip
+          latex="{0}[{1}]", torch="{0:atom}[{1}]")  # fmt: skip
 def take(xp: Arrays, v: Array, I: Array) -> Array:  # noqa: E741 - the formula's name
     """`v[I]`, the entries (of a matrix: the rows) with the numbers I."""
     return xp.take(v, I, 0)
@@ -90,7 +90,7 @@ def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("scatter", "k, k -> n m", facts=["linear", "keeps_zero"], samples=_scatter_samples,
-          options=[Option("n", "size"), Option("m", "size")])  # fmt: skip
+          options=[Option("n", "size"), Option("m", "size")], torch="scatter({0}, {1}, {n}, {m})")  # fmt: skip
 def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E741
     """The n x m matrix with v at the places I, counted row by row, and zeros elsewhere; the places differ."""
     return xp.reshape(xp.scatter(v, I, n * m), (n, m))
@@ -150,8 +150,9 @@ def _butterfly_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [], {"n": 2 * k * _size(random, 1, 4), "k": k, "i": i}
 
 
-@operator("butterfly", "-> n", shape=_butterfly_shape, samples=_butterfly_samples, facts=["constant"],
-          options=[Option("n", "size"), Option("k", "size"), Option("i", "size")])  # fmt: skip
+@operator("butterfly", "-> n", shape=_butterfly_shape, samples=_butterfly_samples, facts=["constant", "places"],
+          options=[Option("n", "size"), Option("k", "size"), Option("i", "size")],
+          torch="butterfly({n}, {k}, {i}).to({like}.device)")  # fmt: skip
 def butterfly(xp: Arrays, n: int, k: int, i: int) -> Array:
     """The permutation of the i-th butterfly factor (i from 0) over n places in k blocks.
 
@@ -177,7 +178,7 @@ def _pairs_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("pairs", "... n r -> ... n r", facts=["linear", "keeps_zero", "idempotent"], shape=_pairs_shape,
-          samples=_pairs_samples, is_start=True)  # fmt: skip
+          samples=_pairs_samples, is_start=True, torch="{0:atom}[..., ::2].repeat_interleave(2, dim=-1)")  # fmt: skip
 def pairs(xp: Arrays, M: Array) -> Array:
     """Every second column of M (first, third, ...) twice, side by side: `U : n x r ~ pairs(kaiming)`."""
     *leading, r = M.shape
@@ -202,7 +203,7 @@ def _amount_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("top", "... -> ...", facts=["constant", "nonnegative", "idempotent"], samples=_amount_samples,
-          options=[Option("k", "number")])  # fmt: skip
+          options=[Option("k", "number")], torch="top({0}, {k})")  # fmt: skip
 def top(xp: Arrays, A: Array, k: float) -> Array:
     """1 at the k largest entries of A, 0 elsewhere; `k < 1` is a share of the entries.
 
@@ -212,7 +213,7 @@ def top(xp: Arrays, A: Array, k: float) -> Array:
 
 
 @operator("bottom", "... -> ...", facts=["constant", "nonnegative"], options=[Option("k", "number")],
-          samples=_amount_samples)  # fmt: skip
+          samples=_amount_samples, torch="top(-{0:unary}, {k})")  # fmt: skip
 def bottom(xp: Arrays, A: Array, k: float) -> Array:
     """1 at the k smallest entries of A, 0 elsewhere; k as for `top`."""
     return xp.top_mask(-A, _amount(k, math.prod(A.shape)))
@@ -232,7 +233,7 @@ def _keep_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("keep", "... n -> ... n", facts=["idempotent"], options=[Option("k", "size")], shape=_keep_shape,
-          samples=_keep_samples)  # fmt: skip
+          samples=_keep_samples, torch="keep({0}, {k})")  # fmt: skip
 def keep(xp: Arrays, A: Array, k: int) -> Array:
     """A with all but the k largest entries of every row at minus infinity: `softmax(keep(A, k))`."""
     return xp.where(xp.top_mask(A, k, axis=-1) > 0.5, A, -math.inf)
@@ -242,7 +243,8 @@ def _count_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.integers(-1, 2, size=random.integers(1, 6, size=2)) * 1.0], {}
 
 
-@operator("count", "... -> ()", facts=["constant", "nonnegative"], samples=_count_samples)
+@operator("count", "... -> ()", facts=["constant", "nonnegative"], samples=_count_samples,
+          torch="{0:atom}.sign().abs().sum()")  # fmt: skip
 def count(xp: Arrays, A: Array) -> Array:
     """The number of entries that are not zero."""
     return xp.sum(xp.abs(xp.sign(A)))

@@ -34,7 +34,8 @@ def _tile_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("tile", "a b -> rows cols", facts=["linear", "keeps_zero"], shape=_tile_shape,
-          options=[Option("rows", "size"), Option("cols", "size", None)], samples=_tile_samples)  # fmt: skip
+          options=[Option("rows", "size"), Option("cols", "size", None)], samples=_tile_samples,
+          torch="tile({0}, {shape})")  # fmt: skip
 def tile(xp: Arrays, M: Array, rows: int, cols: int | None = None) -> Array:
     """M repeated downwards and sideways to `rows x cols`, the last copies cut; `cols` is M's if not given."""
     (a, b), cols = M.shape, M.shape[1] if cols is None else cols
@@ -49,14 +50,14 @@ def _blocks_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("blocks", "n m -> n/p m/q p q", facts=["linear", "keeps_zero"], samples=_blocks_samples,
-          options=[Option("p", "size"), Option("q", "size")])  # fmt: skip
+          options=[Option("p", "size"), Option("q", "size")], torch="blocks({0}, {p}, {q})")  # fmt: skip
 def blocks(xp: Arrays, M: Array, p: int, q: int) -> Array:
     """M cut into p x q blocks: `blocks(M, p, q)[i, j]` is the block in block row i and block column j."""
     n, m = M.shape
     return xp.permute(xp.reshape(M, (n // p, p, m // q, q)), (0, 2, 1, 3))
 
 
-@operator("unblocks", "a b p q -> a*p b*q", facts=["linear", "keeps_zero"])
+@operator("unblocks", "a b p q -> a*p b*q", facts=["linear", "keeps_zero"], torch="unblocks({0})")
 def unblocks(xp: Arrays, B: Array) -> Array:
     """The matrix put together from its blocks, the inverse of `blocks`."""
     a, b, p, q = B.shape
@@ -114,7 +115,7 @@ def _reshape_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("reshape", "... -> shape", facts=["linear", "keeps_zero"], options=[Option("shape", "size")],
-          shape=_reshape_shape, samples=_reshape_samples)  # fmt: skip
+          shape=_reshape_shape, samples=_reshape_samples, torch="{0:atom}.reshape({shape})")  # fmt: skip
 def reshape(xp: Arrays, M: Array, shape: tuple[int, ...]) -> Array:
     """The entries of M, row by row, in another shape: `reshape(M, n, r)`."""
     return xp.reshape(M, shape)

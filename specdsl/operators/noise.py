@@ -10,6 +10,7 @@ from specdsl.operators.registry import Option, operator
 @operator(
     "dropout", "... -> ...", facts=["elementwise", "linear", "keeps_zero"], options=[Option("p", "number")],
     samples=lambda random: ([random.normal(size=random.integers(1, 5, size=2))], {"p": 0.25}),
+    torch="F.dropout({0}, {p}, training=self.training)",
 )  # fmt: skip
 def dropout(xp: Arrays, A: Array, p: float) -> Array:
     """`A .* noise`: in training an entry is 0 with probability p and else divided by `1 - p`; otherwise A."""

@@ -11,25 +11,29 @@ from specdsl.arrays import Array, Arrays, transpose
 from specdsl.operators.registry import Option, Shape, ShapeContext, operator
 
 
-@operator("norm", "... -> ()", facts=["nonnegative", "keeps_zero"], latex=r"\left\lVert {0} \right\rVert_F")
+@operator("norm", "... -> ()", facts=["nonnegative", "keeps_zero"], latex=r"\left\lVert {0} \right\rVert_F",
+          torch="torch.linalg.vector_norm({0})")  # fmt: skip
 def norm(xp: Arrays, A: Array) -> Array:
     """The square root of the sum of squares: the length of a vector, the Frobenius norm of a matrix."""
     return xp.norm(A)
 
 
-@operator("rownorm", "... n m -> ... n", facts=["nonnegative", "keeps_zero"])
+@operator("rownorm", "... n m -> ... n", facts=["nonnegative", "keeps_zero"],
+          torch="torch.linalg.vector_norm({0}, dim=-1)")  # fmt: skip
 def rownorm(xp: Arrays, A: Array) -> Array:
     """The length of every row."""
     return xp.norm(A, axis=-1)
 
 
-@operator("colnorm", "... n m -> ... m", facts=["nonnegative", "keeps_zero"])
+@operator("colnorm", "... n m -> ... m", facts=["nonnegative", "keeps_zero"],
+          torch="torch.linalg.vector_norm({0}, dim=-2)")  # fmt: skip
 def colnorm(xp: Arrays, A: Array) -> Array:
     """The length of every column."""
     return xp.norm(A, axis=-2)
 
 
-@operator("trace", "k k -> ()", facts=["linear", "keeps_zero"], latex=r"\operatorname{{tr}}({0})")
+@operator("trace", "k k -> ()", facts=["linear", "keeps_zero"], latex=r"\operatorname{{tr}}({0})",
+          torch="torch.trace({0})")  # fmt: skip
 def trace(xp: Arrays, A: Array) -> Array:
     """The sum of the entries on the diagonal."""
     return xp.einsum("kk->", A)
@@ -66,13 +70,13 @@ def mean(xp: Arrays, A: Array, axis: int | None = None) -> Array:
     return xp.sum(A, axis=axis) / entries
 
 
-@operator("rowmean", "... n m -> ... n", facts=["linear", "keeps_zero"])
+@operator("rowmean", "... n m -> ... n", facts=["linear", "keeps_zero"], torch="{0:atom}.mean(-1)")
 def rowmean(xp: Arrays, A: Array) -> Array:
     """The mean of every row."""
     return xp.sum(A, axis=-1) / A.shape[-1]
 
 
-@operator("colmean", "... n m -> ... m", facts=["linear", "keeps_zero"])
+@operator("colmean", "... n m -> ... m", facts=["linear", "keeps_zero"], torch="{0:atom}.mean(-2)")
 def colmean(xp: Arrays, A: Array) -> Array:
     """The mean of every column."""
     return xp.sum(A, axis=-2) / A.shape[-2]
@@ -130,7 +134,8 @@ def orth(xp: Arrays, A: Array, squared: bool = True, tol: float = 0) -> Array:
     return xp.relu(value - tol) if tol else value
 
 
-@operator("layernorm", "... n -> ... n", facts=["keeps_zero"], options=[Option("eps", "number", 1e-5)])
+@operator("layernorm", "... n -> ... n", facts=["keeps_zero"], options=[Option("eps", "number", 1e-5)],
+          torch="F.layer_norm({0}, {0:atom}.shape[-1:], eps={eps})")  # fmt: skip
 def layernorm(xp: Arrays, A: Array, eps: float = 1e-5) -> Array:
     """`(A - mean) / sqrt(variance + eps)` along the last axis, without weights of its own."""
     centred = A - xp.sum(A, axis=-1, keep=True) / A.shape[-1]

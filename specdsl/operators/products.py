@@ -22,7 +22,8 @@ def add(xp: Arrays, *terms: Array) -> Array:
     return total
 
 
-@operator("negative", "... -> ...", facts=["elementwise", "linear", "keeps_zero", "involution"], latex="-{0}")
+@operator("negative", "... -> ...", facts=["elementwise", "linear", "keeps_zero", "involution"], latex="-{0}",
+          torch="-{0:unary}")  # fmt: skip
 def negative(xp: Arrays, A: Array) -> Array:
     """`-A`."""
     return -A
@@ -80,7 +81,7 @@ def _matpower_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("matpower", "k k -> k k", options=[Option("exponent", "size")], latex="{0}^{{{exponent}}}",
-          samples=_matpower_samples)  # fmt: skip
+          samples=_matpower_samples, torch="torch.linalg.matrix_power({0}, {exponent})")  # fmt: skip
 def matpower(xp: Arrays, A: Array, exponent: int) -> Array:
     """`A ^ k`, a small whole power of a square matrix."""
     product = A
@@ -118,7 +119,7 @@ def stack(xp: Arrays, *entries: Array) -> Array:
 
 
 @operator("stop", "... -> ...", facts=["constant", "keeps_zero", "idempotent"],
-          latex=r"\operatorname{{sg}}({0})")  # fmt: skip
+          latex=r"\operatorname{{sg}}({0})", torch="{0:atom}.detach()")  # fmt: skip
 def stop(xp: Arrays, A: Array) -> Array:
     """`stop(A)`: the value of A, through which no gradient flows."""
     return xp.stop(A)

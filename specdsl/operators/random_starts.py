@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from specdsl.errors import SpecSettingError
-from specdsl.operators.registry import Operator, Option, Samples, add_operator
+from specdsl.operators.registry import Fact, Operator, Option, Samples, add_operator
 
 if TYPE_CHECKING:
     from specdsl.randomness import Stream
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Draw = Callable[..., Any]
 
 
-def random_start(name: str, options: Sequence[Option] = (), samples: Samples | None = None) -> Callable[[Draw], Draw]:
+def random_start(
+    name: str, options: Sequence[Option] = (), samples: Samples | None = None, facts: Sequence[Fact] = ()
+) -> Callable[[Draw], Draw]:
     """Register the decorated draw as the random start `name`; its docstring is the line of documentation."""
 
     def undrawn(xp: Any, **options: Any) -> NoReturn:
@@ -33,6 +35,7 @@ def random_start(name: str, options: Sequence[Option] = (), samples: Samples | N
                 "-> ...",
                 undrawn,
                 doc,
+                frozenset(facts),
                 options=with_seed,
                 samples=samples or _a_matrix,
                 draw=draw,
@@ -92,7 +95,7 @@ def orthogonal(stream: Stream, shape: Sequence[int], seed: Any = None) -> Any:
     return stream.orthonormal(shape)
 
 
-@random_start("choice", [Option("n", "size")], samples=_places)
+@random_start("choice", [Option("n", "size")], samples=_places, facts=["places"])
 def choice(stream: Stream, shape: Sequence[int], n: int, seed: Any = None) -> Any:
     """Different places among 0, ..., n - 1, in random order: `index I : r ~ choice(n)`."""
     count = math.prod(shape)
@@ -101,7 +104,7 @@ def choice(stream: Stream, shape: Sequence[int], n: int, seed: Any = None) -> An
     return stream.choose(n, count).reshape(tuple(shape))
 
 
-@random_start("balanced", [Option("n", "size")], samples=_places)
+@random_start("balanced", [Option("n", "size")], samples=_places, facts=["places"])
 def balanced(stream: Stream, shape: Sequence[int], n: int, seed: Any = None) -> Any:
     """Places among 0, ..., n - 1 in random order, each equally often (the first once more, if need be)."""
     return (stream.permutation(math.prod(shape)) % n).reshape(tuple(shape))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any, Literal, Protocol
 
 from specdsl.errors import SpecNameError
@@ -37,6 +38,7 @@ Fact = Literal[
     "idempotent",  # f(f(X)) = f(X)
     "involution",  # f(f(X)) = X
     "constant",  # its derivative is zero everywhere
+    "places",  # its entries are whole numbers that count places
 ]
 
 
@@ -101,6 +103,10 @@ class Operator:
         options: arguments that are no arrays, in the order in which they may be given without their names.
         shape: the shape rule where a signature cannot say it.
         samples: random legal arguments where any matrix of the signature's shape would not do.
+        torch: how emitted code writes it: an expression over torch, `F` and `math` with `{0}`, `{1}` for its arrays,
+            `{k}` for an option, `{shape}` for the sizes of its value, `{like}` for a tensor of the layer's dtype and
+            device, `"torch.relu({0})"`. `{0:atom}` is an array that owns a method or an index. None where code depends
+            on more than that; an operator of a user's without it cannot be emitted.
         latex: a format string over the printed arguments, `"{0}^{{-1}}"`; by default the name as a function.
         variadic: whether the last array of the signature may be repeated.
         outputs: the number of values; above one, the spec unpacks them (`U, S, V = svd(W)`).
@@ -121,6 +127,7 @@ class Operator:
     variadic: bool = False
     draw: Callable[..., Any] | None = None
     is_start: bool = False
+    torch: str | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -150,14 +157,31 @@ def add_operator(operator: Operator) -> Operator:
     """Enter `operator` into the table.
 
     Raises:
-        SpecNameError: the name is taken, or is no plain name.
+        SpecNameError: the name is taken, or is no plain name, or the form in torch reads what is not there.
     """
     if operator.name in _TABLE:
         raise SpecNameError(f"an operator `{operator.name}` exists already")
     if not operator.name.isidentifier():
         raise SpecNameError(f"`{operator.name}` is no name for an operator", hint="use letters, digits and `_`")
+    _check_form(operator)
     _TABLE[operator.name] = operator
     return operator
+
+
+def _check_form(operator: Operator) -> None:
+    """Raise SpecNameError unless the form in torch reads nothing but the operator's own arrays and options."""
+    known = {"shape", "like", *(option.name for option in operator.options)}
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(operator.torch or "")]
+    except ValueError as error:
+        raise SpecNameError(f"the form of `{operator.name}` in torch is no template: {error}") from None
+    for field in fields:
+        is_array = field is not None and field.isdecimal() and (operator.variadic or int(field) < len(operator.inputs))
+        if field is not None and not is_array and field not in known:
+            raise SpecNameError(
+                f"the form of `{operator.name}` in torch reads `{{{field}}}`, which is none of its arrays and options",
+                hint=f"`{{0}}` is its first array; options are {', '.join(sorted(known))}",
+            )
 
 
 def operator(
@@ -172,11 +196,12 @@ def operator(
     variadic: bool = False,
     draw: Callable[..., Any] | None = None,
     is_start: bool = False,
+    torch: str | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as an operator's value; its docstring is the operator's line of documentation.
 
     >>> from specdsl.operators.registry import operator, remove_operator
-    >>> @operator("double_of", "... -> ...", facts=["elementwise", "linear"])
+    >>> @operator("double_of", "... -> ...", facts=["elementwise", "linear"], torch="2 * {0}")
     ... def double_of(xp, X):
     ...     "`2 * X`."
     ...     return 2 * X
@@ -187,7 +212,7 @@ def operator(
         add_operator(
             Operator(
                 name, signature, value, (value.__doc__ or "").strip(), frozenset(facts), tuple(options), shape, samples,
-                latex, variadic, draw, is_start,
+                latex, variadic, draw, is_start, torch,
             )
         )  # fmt: skip
         return value

@@ -58,6 +58,7 @@ def _skew_from_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 @operator(
     "skew_from", "... k*(k-1)/2 -> ... k k", facts=["linear", "keeps_zero", "skew"], shape=_skew_from_shape,
     samples=_skew_from_samples, latex=r"\operatorname{{skew}}({0})",
+    torch="skew_from({0})",
 )  # fmt: skip
 def skew_from(xp: Arrays, q: Array) -> Array:
     """The skew matrix whose entries above the diagonal are those of q, row by row."""
@@ -102,7 +103,8 @@ def cayley(xp: Arrays, Q: Array, terms: int | None = None) -> Array:
     return total
 
 
-@operator("householder", "... n r -> ... n n", facts=["orthogonal"], latex=r"\operatorname{{H}}({0})")
+@operator("householder", "... n r -> ... n n", facts=["orthogonal"], latex=r"\operatorname{{H}}({0})",
+          torch="householder({0})")  # fmt: skip
 def householder(xp: Arrays, U: Array) -> Array:
     """`H(u_1) @ H(u_2) @ ...` over the columns of U, from left to right, with `H(u) = eye - 2*u*u.T/|u|^2`.
 

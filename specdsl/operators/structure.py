@@ -23,6 +23,7 @@ def diag(xp: Arrays, v: Array) -> Array:
     "eye", "-> size size", options=[Option("size", "size")], latex="I",
     facts=["constant", "orthogonal", "diagonal", "symmetric", "lower", "upper", "nonnegative"],
     samples=lambda random: ([], {"size": int(random.integers(1, 6))}),
+    torch="eye({size}, {like})",
 )  # fmt: skip
 def eye(xp: Arrays, size: int) -> Array:
     """The identity matrix; its size is found where it stands, or given: `eye(n/k)`."""
@@ -51,20 +52,23 @@ def zeros(xp: Arrays, shape: tuple[int, ...]) -> Array:
     return xp.full(shape, 0.0)
 
 
-@operator("outer", "a, b -> a b", facts=["multilinear", "keeps_zero"], latex=r"{0} {1}^\top")
+@operator("outer", "a, b -> a b", facts=["multilinear", "keeps_zero"], latex=r"{0} {1}^\top",
+          torch="torch.outer({0}, {1})")  # fmt: skip
 def outer(xp: Arrays, u: Array, v: Array) -> Array:
     """The matrix of all products `u_i * v_j`."""
     return xp.reshape(u, (*u.shape, 1)) * v
 
 
-@operator("kron", "a b, c d -> a*c b*d", facts=["multilinear", "keeps_zero"], latex=r"{0} \otimes {1}")
+@operator("kron", "a b, c d -> a*c b*d", facts=["multilinear", "keeps_zero"], latex=r"{0} \otimes {1}",
+          torch="torch.kron({0}, {1})")  # fmt: skip
 def kron(xp: Arrays, A: Array, B: Array) -> Array:
     """The Kronecker product: the block matrix with the blocks `A_ij * B`."""
     (a, b), (c, d) = A.shape, B.shape
     return xp.reshape(xp.reshape(A, (a, 1, b, 1)) * xp.reshape(B, (1, c, 1, d)), (a * c, b * d))
 
 
-@operator("circulant", "... k -> ... k k", facts=["linear", "keeps_zero"], latex=r"\operatorname{{circ}}({0})")
+@operator("circulant", "... k -> ... k k", facts=["linear", "keeps_zero"], latex=r"\operatorname{{circ}}({0})",
+          torch="circulant({0})")  # fmt: skip
 def circulant(xp: Arrays, v: Array) -> Array:
     """`C_ij = v_(i-j mod k)`: v is the first column, and every column is the one before it, moved down."""
     *leading, k = v.shape
@@ -78,7 +82,7 @@ def _rows_and_columns(xp: Arrays, A: Array) -> tuple[Array, Array]:
 
 
 @operator("lower", "... n m -> ... n m", facts=["linear", "keeps_zero", "lower", "idempotent"],
-          latex=r"\operatorname{{tril}}({0})")  # fmt: skip
+          latex=r"\operatorname{{tril}}({0})", torch="torch.tril({0})")  # fmt: skip
 def lower(xp: Arrays, A: Array) -> Array:
     """A with zeros above the diagonal."""
     rows, columns = _rows_and_columns(xp, A)
@@ -86,7 +90,7 @@ def lower(xp: Arrays, A: Array) -> Array:
 
 
 @operator("upper", "... n m -> ... n m", facts=["linear", "keeps_zero", "upper", "idempotent"],
-          latex=r"\operatorname{{triu}}({0})")  # fmt: skip
+          latex=r"\operatorname{{triu}}({0})", torch="torch.triu({0})")  # fmt: skip
 def upper(xp: Arrays, A: Array) -> Array:
     """A with zeros below the diagonal."""
     rows, columns = _rows_and_columns(xp, A)
@@ -94,14 +98,14 @@ def upper(xp: Arrays, A: Array) -> Array:
 
 
 @operator("sym", "... k k -> ... k k", facts=["linear", "keeps_zero", "symmetric", "idempotent"],
-          latex=r"\operatorname{{sym}}({0})")  # fmt: skip
+          latex=r"\operatorname{{sym}}({0})", torch="sym({0})")  # fmt: skip
 def sym(xp: Arrays, A: Array) -> Array:
     """`(A + A.T) / 2`."""
     return 0.5 * (A + transpose(xp, A))
 
 
 @operator("skew", "... k k -> ... k k", facts=["linear", "keeps_zero", "skew", "idempotent"],
-          latex=r"\operatorname{{skew}}({0})")  # fmt: skip
+          latex=r"\operatorname{{skew}}({0})", torch="skew({0})")  # fmt: skip
 def skew(xp: Arrays, A: Array) -> Array:
     """`(A - A.T) / 2`."""
     return 0.5 * (A - transpose(xp, A))

@@ -119,14 +119,28 @@ def test_every_well_known_name_compiles_without_a_network(model: str, run: Run, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_stored_beside_factors_is_told(run: Run) -> None:
+    words = ("compile", "vera", "--model", "bert-base", "--on", "attention.query", "--set", "r=4")
+    stored = 4 * 4 * (768 + 768)  # one pair of frozen matrices for all layers
+    found = json.loads(run(*words, "--json").stdout)
+    assert found["stored_bytes"] == stored
+    assert [row["stored_bytes"] for row in found["modules"]] == [stored] + 11 * [0]
+    table = run(*words).stdout
+    assert f"{stored:,} bytes for frozen factors and values computed once" in table
+    assert " stored\n" in table
+    assert " 24.6 kB\n" in table
+
+
 def test_a_large_model_takes_a_few_hundred_megabytes(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from specdsl.cli import main\n"
         "try: main(['compile', 'W + A@B', '--model', 'llama-2-7b'])\n"
         "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
     )
+    # A process counts as large as the one that started it was, so a small one starts it.
+    start = "import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', sys.argv[1]]))"
     ended = subprocess.run(
-        [sys.executable, "-c", script], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=True
+        [sys.executable, "-c", start, script], env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=True
     )
     megabytes = int(ended.stderr) / (1024 if sys.platform == "linux" else 1024**2)
     assert ended.stdout.endswith("19,988,480 trainable parameters, 0.297 % of 6,738,415,616\n")
