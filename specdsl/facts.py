@@ -13,6 +13,7 @@ from specdsl.ir import (
     Factor,
     FactorIR,
     Fold,
+    GivenIR,
     Initial,
     Measured,
     Node,
@@ -102,8 +103,7 @@ def facts_of(ir: SpecIR) -> Facts:
     if weight is not None and "W" not in weight:
         bound = Size.of(0)
     return Facts(
-        reads_tokens=bool(read & {"x", "y"})
-        or any(TOKENS.symbols <= given.shape[0].symbols for given in ir.given.values() if given.shape),
+        reads_tokens=bool(read & {"x", "y"}) or any(_of_tokens(given) for given in ir.given.values()),
         mergeable=weight is not None,
         why_not=why_not,
         rank_bound=bound,
@@ -120,6 +120,10 @@ def facts_of(ir: SpecIR) -> Facts:
         noise=tuple(name for name, given in ir.given.items() if given.kind == "noise"),
         needs=needs_of(ir),
     )
+
+
+def _of_tokens(given: GivenIR) -> bool:
+    return bool(given.shape) and TOKENS.symbols <= given.shape[0].symbols
 
 
 def added_rows(ir: SpecIR) -> Size | None:

@@ -63,31 +63,34 @@ def _squares(stream: Any, shapes: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
     return (stream.normal(shapes[0]) ** 2,)
 
 
-MEASURES: dict[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        Measure("cov", "calibration", lambda shapes: ((shapes[0][-1], shapes[0][-1]),), 1, "`E[x.T@x]` over tokens of data.",
-                ("samples",), _covariance),
-        Measure("pca", "calibration", lambda shapes: ((shapes[0][-1], shapes[0][-1]), (shapes[0][-1],)), 1,
-                "`V, explained = pca(x)`: principal directions of x as columns, and their shares of the variance.",
-                ("samples",), _components),
-        Measure("average", "calibration", lambda shapes: (tuple(shapes[0][1:]),), 1, "`mean(x)`: the mean token.",
-                ("samples",)),
-        Measure("grad", "calibration", _same, 1, "The gradient of the loss, before training over data, in an event "
-                "that of the step.", ("samples",)),
-        Measure("fisher", "calibration", _same, 1, "The mean square of the gradient of single examples.",
-                ("samples",), _squares),
-        Measure("prefill", "calibration", _same, 1, "`prefill(\"TEXT\", y)`: the values of y on a text.", ()),
-        Measure("ema", "event", _same, 2, "`ema(X, beta)`: the running mean of X over events."),
-        Measure("sensitivity", "event", _same, 1, "AdaLoRA's score: running mean of |X .* grad(X)|, times its spread."),
-        Measure("cubic", "event", _number, 2, "`cubic(start, end)`: from start to end along a cubic of the step."),
-        Measure("workers", "round", _same, 1, "`mean(workers(X))`: the mean of X over the workers of a round."),
-        Measure("allocate", "allocation", _number, 2,
-                "`allocate(layers(s), r)[layer]`: ranks from all scores, r per module on average."),
-        Measure("grow", "allocation", _number, 3,
-                "`grow(r, layers(s), k)`: r, and k more in the modules of the highest score."),
-    )
-}  # fmt: skip
+def _square(shapes: Sequence[Shape]) -> tuple[Shape, ...]:
+    return ((shapes[0][-1], shapes[0][-1]),)
+
+
+_ALL = (
+    Measure("cov", "calibration", _square, 1, "`E[x.T@x]` over the tokens of data.", ("samples",), _covariance),
+    Measure(
+        "pca", "calibration", lambda shapes: (*_square(shapes), (shapes[0][-1],)), 1,
+        "`V, explained = pca(x)`: principal directions of x as columns, and their shares of the variance.",
+        ("samples",), _components,
+    ),
+    Measure("average", "calibration", lambda shapes: (tuple(shapes[0][1:]),), 1, "`mean(x)`: the mean token.",
+            ("samples",)),
+    Measure("grad", "calibration", _same, 1,
+            "The gradient of the loss: before training over data, in an event that of the step.", ("samples",)),
+    Measure("fisher", "calibration", _same, 1, "The mean square of the gradients of single examples.",
+            ("samples",), _squares),
+    Measure("prefill", "calibration", _same, 1, '`prefill("TEXT", y)`: the values of y on a text.'),
+    Measure("ema", "event", _same, 2, "`ema(X, beta)`: the running mean of X over events."),
+    Measure("sensitivity", "event", _same, 1, "AdaLoRA's score: the running mean of |X .* grad(X)| times its spread."),
+    Measure("cubic", "event", _number, 2, "`cubic(start, end)`: from start to end along a cubic of the step."),
+    Measure("workers", "round", _same, 1, "`mean(workers(X))`: the mean of X over the workers of a round."),
+    Measure("allocate", "allocation", _number, 2,
+            "`allocate(layers(s), r)[layer]`: ranks from all scores, r per module on average."),
+    Measure("grow", "allocation", _number, 3,
+            "`grow(r, layers(s), k)`: r, and k more in the modules of the highest score."),
+)  # fmt: skip
+MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}
 
 EVENTS = {
     "step": "after every step of the optimiser, or once after `step(k)` of them",

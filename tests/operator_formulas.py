@@ -144,6 +144,11 @@ def scattered(v: Any, places: Any, n: int, m: int) -> Any:
     return table((n, m), lambda i, j: value.get(i * m + j, 0.0))
 
 
+def rows_put(M: Any, places: Any, P: Any) -> Any:
+    row = {int(place): position for position, place in enumerate(places)}
+    return table(M.shape, lambda i, j: P[row[i], j] if i in row else M[i, j])
+
+
 def gram_difference(A: Any, squared: bool = True, tol: float = 0.0) -> float:
     small = A.T @ A if len(A) >= A.shape[1] else A @ A.T
     total = sum(float(entry) ** 2 for entry in (small - np.identity(len(small))).flat)
@@ -221,7 +226,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "rearrange": lambda M, pattern, sizes=(): einops.rearrange(M, pattern, **dict(sizes)),
     "einsum": einsum,
     # indexing
-    "put_rows": lambda M, places, P: table(M.shape, lambda i, j: P[list(places).index(i), j] if i in places else M[i, j]),
+    "put_rows": rows_put,
     "stack": lambda *entries: np.array([list(entry) for entry in entries]),
     "take": lambda v, places: np.array([v[place] for place in places]),
     "slice": indexed,

@@ -141,8 +141,7 @@ class _Rows:
         return f"{self.printer.expression(start)} ({how})"
 
     def events(self) -> Rows:
-        when = {name: text for name, text in EVENTS.items()}
-        return tuple((event.text, when[event.event]) for event in self.ir.events)
+        return tuple((event.text, EVENTS[event.event]) for event in self.ir.events)
 
     # ---------------------------------------------------------------------------------------- factors
 
