@@ -23,7 +23,7 @@ from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.task_file import TaskFile, digest
 from specdsl.runtime.task_model import TaskModel
 from specdsl.runtime.tasks import Task
-from specdsl.runtime.trainer import AdapterTrainer, Progress
+from specdsl.runtime.trainer import AdapterTrainer, Progress, logged_penalties
 from specdsl.runtime.trainer_arguments import check_device
 from specdsl.spec import Spec, parse
 
@@ -41,6 +41,7 @@ class TrainResult:
         before: the task's metrics on the held-out rows before training, the head being new.
         after: the same after training.
         baseline: what is reached on them without reading the text.
+        penalties: the value of every penalty under its text, before and after training.
         examples: how many were trained on, and how many evaluated on.
         seconds: of training alone.
         history: what was logged, penalties under their text.
@@ -52,6 +53,7 @@ class TrainResult:
     before: Mapping[str, float]
     after: Mapping[str, float]
     baseline: Mapping[str, float]
+    penalties: Mapping[str, tuple[float, float]]
     examples: tuple[int, int]
     seconds: float
     history: Sequence[Mapping[str, float]]
@@ -62,9 +64,14 @@ class TrainResult:
             "before": dict(self.before),
             "after": dict(self.after),
             "baseline": dict(self.baseline),
+            "penalties": self.penalties_as_dict(),
             "examples": {"trained": self.examples[0], "evaluated": self.examples[1]},
             "seconds": round(self.seconds, 1),
+            "history": [dict(logged) for logged in self.history if "loss" in logged],
         }
+
+    def penalties_as_dict(self) -> dict[str, dict[str, float]]:
+        return {text: {"before": before, "after": after} for text, (before, after) in self.penalties.items()}
 
     @property
     def task(self) -> Task:
@@ -139,7 +146,7 @@ def fine_tune(
         progress=progress,
     )
     run.write(checkpoint_folder(Path(settings.output)))
-    before = trainer.measure(held_out)
+    before, at_start = trainer.measure(held_out), logged_penalties(adapter)
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - start
@@ -151,6 +158,7 @@ def fine_tune(
         before=before,
         after=after,
         baseline=baseline(base.task, rows["train"], held_out),
+        penalties={text: (at_start[text], value) for text, value in logged_penalties(trainer.adapter).items()},
         examples=(len(rows["train"]), len(held_out)),
         seconds=seconds,
         history=trainer.state.log_history,
@@ -172,7 +180,8 @@ def _begin(settings: TrainSettings, prepared: Prepared, **given: object) -> tupl
         more_is_better(prepared.task, settings.best)
     data = digest(prepared.parts["train"], prepared.task.columns)
     run = RunRecord.of(settings, data=data, **given)
-    return run, find_checkpoint(Path(settings.output), run, resume=settings.resume)
+    output = Path(settings.output)
+    return run, find_checkpoint(output, run, resume=settings.resume, overwrite=settings.overwrite)
 
 
 def _save(result: TrainResult, prepared: Prepared, settings: TrainSettings) -> None:
