@@ -18,7 +18,8 @@ from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter
 from specdsl.lowering.sites import LayerSite
 from specdsl.runtime.frozen_base import freeze, release
-from specdsl.runtime.penalties import PenaltyLedger, penalty_values
+from specdsl.runtime.penalties import penalty_values
+from specdsl.runtime.penalty_ledger import PenaltyLedger
 from specdsl.runtime.report import AdapterReport, report_of
 from specdsl.runtime.survey import Survey, SurveyedModule
 from specdsl.spec import Spec

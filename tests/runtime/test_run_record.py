@@ -87,7 +87,7 @@ def test_an_empty_folder_may_be_replaced(tmp_path: Path) -> None:
 def test_an_adapter_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ADAPTER_FILE).write_text("{}")
-    with pytest.raises(SpecFileError, match="`.*out` holds an adapter already") as caught:
+    with pytest.raises(SpecFileError, match=r"`.*out` holds an adapter already") as caught:
         find_checkpoint(tmp_path / "out", RUN, resume=False)
     assert caught.value.hint == "choose another output, or set `overwrite`"
     assert find_checkpoint(tmp_path / "out", RUN, resume=False, overwrite=True) is None
