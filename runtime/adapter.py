@@ -139,6 +139,7 @@ class Adapter:
         >>> [group["lr"] for group in adapter.parameter_groups(1e-3)]
         [0.001, 0.016]
         """
+        self._check_attached()
         groups: dict[tuple[float, float | None], list[nn.Parameter]] = {}
         for member in self.members:
             for name in member.layer.attributes:
@@ -155,6 +156,7 @@ class Adapter:
 
     def penalties(self) -> dict[str, Tensor]:
         """The value of every penalty term, under its text, summed over the modules; for logging, without gradients."""
+        self._check_attached()
         with torch.no_grad():
             return penalty_values(self)
 
@@ -164,6 +166,7 @@ class Adapter:
         From the first backward pass through it on, the loop is trusted to add it itself, and a step without it warns.
         Otherwise penalties enter every optimiser step by themselves.
         """
+        self._check_attached()
         return self.ledger.tracked(penalty_values(self))
 
     # ------------------------------------------------------------------------------------------- state
@@ -196,7 +199,9 @@ class Adapter:
 
     @property
     def is_merged(self) -> bool:
-        return bool(self.members) and all(self.name in member.state.merged for member in self.members)
+        return (
+            self.is_attached and bool(self.members) and all(self.name in member.state.merged for member in self.members)
+        )
 
     def merge_and_unload(self) -> nn.Module:
         """The model with the adapted weights in it and nothing of this adapter left.

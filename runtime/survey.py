@@ -23,6 +23,7 @@ from specdsl.errors import (
 from specdsl.facts import entries
 from specdsl.interpret import Sizes
 from specdsl.ir import FactorIR, SpecIR, reads
+from specdsl.layer_ranges import Layers, layer_numbers
 from specdsl.lowering.layer_adapter import Lowered, lower
 from specdsl.lowering.sites import LayerSite, site_of
 from specdsl.plan import layer_lists
@@ -95,7 +96,7 @@ def survey(
     *,
     on: Sequence[str | Item] | str | None = None,
     exclude: Sequence[str | Item] = (),
-    layers: Sequence[int] | None = None,
+    layers: Layers | None = None,
     train: Sequence[str | Item] | str | None = None,
     indices: Mapping[str, Any] | None = None,
 ) -> Survey:
@@ -113,7 +114,7 @@ def survey(
         SpecSettingError: an index is missing or unknown.
     """
     _refuse_lists_of_trained(spec)
-    selection = _select(model, spec, on, exclude, layers)
+    selection = _select(model, spec, on, exclude, None if layers is None else layer_numbers(layers))
     given = _check_indices(spec.ir, dict(indices or {}))
     whole = tuple(select_modules(model, [*_items(spec.clauses.train), *_listed(train)]))
     sites = [_site(target) for target in selection.targets]

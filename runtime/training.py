@@ -13,6 +13,7 @@ from typing import Any
 from datasets import DatasetDict
 from transformers import PreTrainedModel, set_seed
 
+from specdsl.layer_ranges import Layers, layer_numbers
 from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.attach import attach
 from specdsl.runtime.data import evaluation_part
@@ -91,7 +92,7 @@ def fine_tune(
     hyperparameters: Mapping[str, Any] | None = None,
     on: Sequence[str] | str | None = None,
     exclude: Sequence[str] = (),
-    layers: Sequence[int] | None = None,
+    layers: Layers | None = None,
     train: Sequence[str] | str | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
@@ -105,7 +106,7 @@ def fine_tune(
         hyperparameters: values for those of the spec, such as `{"r": 16}`.
         on: items to adapt, in place of the spec's own.
         exclude: items to leave out.
-        layers: numbers of the blocks to adapt; all where it is None.
+        layers: the blocks to adapt, as for `attach`; all where it is None.
         train: items to train whole, besides a head that the model does not hold yet.
         progress: told of every step.
 
@@ -113,6 +114,7 @@ def fine_tune(
         SpecError: its kind says whether spec, settings, data, model or a file is wrong.
     """
     settings = settings or TrainSettings()
+    layers = None if layers is None else layer_numbers(layers)
     check_device(settings)
     parsed, indices = _with_values(spec, hyperparameters or {})
     prepared = prepare(data_text, settings)
