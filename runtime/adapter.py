@@ -112,6 +112,13 @@ class Adapter:
             for name, value in member.layer.own_factors():
                 yield member.name, name, value
 
+    def trained_factors(self) -> Iterator[tuple[str, str, Tensor]]:
+        """Every trained factor once: the module that holds it, its name, the parameter behind it."""
+        for member in self.members:
+            for name, _ in member.layer.own_factors():
+                if self.spec.ir.factors[name].is_trained:
+                    yield member.name, name, member.layer.stored(name)
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """The trained parameters: of factors, and of the modules that `train` names."""
         for member in self.members:
@@ -325,7 +332,7 @@ class Adapter:
 
     def save(self, folder: str | Path) -> Path:
         """Write the adapter to a folder: safetensors and a JSON, nothing that could run code."""
-        from specdsl.runtime.checkpoint import save
+        from specdsl.runtime.save import save
 
         return save(self, folder)
 

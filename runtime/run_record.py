@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
-from specdsl.runtime.checkpoint import RECORD as ADAPTER_FILE
+from specdsl.runtime.adapter_record import RECORD as ADAPTER_FILE
 from specdsl.runtime.settings import TrainSettings
 
 FILE = "run.json"

@@ -35,15 +35,14 @@ class StepScale:
         """The scales of the step that `optimizer` is making, or None where no scaler makes it. Does not wait for a
         device.
         """
-        one = torch.ones(())
         pending = getattr(optimizer, "grad_scale", None)
         if pending is not None:
-            return cls(one.to(pending.device), pending)
+            return cls(torch.ones_like(pending), pending)
         scaler = _calling_scaler()
         if scaler is None:
             return None
         scale = scaler._get_scale_async()
-        return None if scale is None else cls(scale.reciprocal(), one.to(scale.device))
+        return None if scale is None else cls(scale.reciprocal(), torch.ones_like(scale))
 
 
 def _calling_scaler() -> torch.amp.GradScaler | None:

@@ -24,6 +24,7 @@ from specdsl.facts import entries
 from specdsl.interpret import Sizes
 from specdsl.ir import FactorIR, SpecIR, reads
 from specdsl.layer_ranges import Layers, layer_numbers
+from specdsl.lowering.adapted import adapters_of
 from specdsl.lowering.layer_adapter import Lowered, lower
 from specdsl.lowering.sites import LayerSite, site_of
 from specdsl.plan import layer_lists
@@ -164,7 +165,9 @@ def _adaptable(module: nn.Module) -> bool:
 
 
 def _site(target: Target) -> LayerSite:
-    site = site_of(target.module)
+    carried = adapters_of(target.module)
+    # Another adapter may be merged into the module: what counts is the base.
+    site = carried.base_site if carried else site_of(target.module)
     if site is None:
         raise SpecTargetError(f"`{target.name}` is a {type(target.module).__name__}, which cannot carry a spec")
     if site.weight.numel() == 0:

@@ -27,8 +27,8 @@ from transformers.utils import logging
 
 from specdsl.errors import SpecCheckpointError
 from specdsl.runtime.adapter import Adapter
-from specdsl.runtime.checkpoint import load
 from specdsl.runtime.encoding import collator
+from specdsl.runtime.load import load
 from specdsl.runtime.metrics import METRICS, compute, summarise
 from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.task_model import TaskModel

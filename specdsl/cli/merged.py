@@ -33,7 +33,7 @@ def merge_to_folder(
         SpecFileError: the adapter or its base cannot be read, or the output cannot be written.
         SpecMergeError: the adapter is no weight, or the merged model would not load as it is.
     """
-    from specdsl.runtime.checkpoint import load
+    from specdsl.runtime.load import load
 
     _check_output(output)
     base, tokenizer, notes = _base(folder, model, task, num_labels)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from specdsl.runtime.checkpoint import read
+from specdsl.runtime.adapter_record import read
 from tests.cli.conftest import Run
 
 ROWS = ["a good film,yes", "the plot was bad,no", "good good,yes", "bad film,no"]

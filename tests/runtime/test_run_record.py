@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
-from specdsl.runtime.checkpoint import RECORD as ADAPTER_FILE
+from specdsl.runtime.adapter_record import RECORD as ADAPTER_FILE
 from specdsl.runtime.run_record import FREE, RunRecord, checkpoint_folder, find_checkpoint, last_checkpoint
 from specdsl.runtime.settings import TrainSettings
 
