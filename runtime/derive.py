@@ -14,9 +14,10 @@ from torch import Tensor
 
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
-from specdsl.ir import Apply, Factor, Node, SpecIR, topological
+from specdsl.ir import Apply, Factor, Node, SpecIR
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Lowered, Values, initial_nodes
+from specdsl.runtime.indices import check_places, index_ranges
 from specdsl.runtime.survey import Survey, SurveyedModule
 from specdsl.starting import Starting, draw_numpy
 
@@ -127,9 +128,7 @@ class _Deriver:
             shape = module.sizes.shape(self.ir.factors[name].shape)
             if tuple(index.shape) != shape:
                 raise SpecSettingError(f"the index `{name}` has {tuple(index.shape)} entries, but {shape} are wanted")
-            largest = max(module.sizes.integer(size) for size in _indexed_sizes(self.ir, name))
-            if min(places, default=0) < 0 or max(places, default=0) >= largest:
-                raise SpecSettingError(f"the index `{name}` has a place outside 0..{largest - 1}")
+            check_places(name, places, [module.sizes.integer(size) for size in index_ranges(self.ir, name)])
             found[name] = index
         return found
 
@@ -211,16 +210,3 @@ def _factors_in_use(ir: SpecIR, lowered: Lowered) -> list[str]:
         if isinstance(step.node, Factor)
     }
     return [name for name, factor in ir.factors.items() if factor.is_trained or factor.kind == "index" or name in read]
-
-
-def _indexed_sizes(ir: SpecIR, name: str) -> list[Any]:
-    """The sizes of the axes that an index picks from."""
-    found = [
-        node.arguments[0].shape[0]
-        for node in topological(ir.roots())
-        if isinstance(node, Apply)
-        and node.operator == "take"
-        and isinstance(node.arguments[1], Factor)
-        and node.arguments[1].name == name
-    ]
-    return found or [ir.factors[name].shape[0]]

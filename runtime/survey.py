@@ -15,9 +15,7 @@ from specdsl.elaborate.walks import node_sizes
 from specdsl.errors import (
     SpecError,
     SpecNotBuiltError,
-    SpecSettingError,
     SpecTargetError,
-    did_you_mean,
     raise_all,
 )
 from specdsl.facts import entries
@@ -30,6 +28,7 @@ from specdsl.lowering.sites import LayerSite, site_of
 from specdsl.plan import layer_lists
 from specdsl.printing.expression_text import expression_text
 from specdsl.runtime.frozen_base import base_parameters
+from specdsl.runtime.indices import check_indices
 from specdsl.runtime.items import Item
 from specdsl.runtime.targets import Selection, Target, select, select_modules
 from specdsl.sizes import Size
@@ -74,7 +73,7 @@ class Survey:
     modules: tuple[SurveyedModule, ...]
     trained_whole: tuple[tuple[str, nn.Module], ...]
     base_parameters: int
-    indices: Mapping[str, Any] = field(default_factory=dict)
+    indices: Mapping[str, list[int]] = field(default_factory=dict)
 
     @cached_property
     def trainable_parameters(self) -> int:
@@ -116,7 +115,7 @@ def survey(
     """
     _refuse_lists_of_trained(spec)
     selection = _select(model, spec, on, exclude, None if layers is None else layer_numbers(layers))
-    given = _check_indices(spec.ir, dict(indices or {}))
+    given = check_indices(spec, indices or {})
     whole = tuple(select_modules(model, [*_items(spec.clauses.train), *_listed(train)]))
     sites = [_site(target) for target in selection.targets]
     _refuse_both(selection, whole)
@@ -188,21 +187,7 @@ def _refuse_both(selection: Selection, whole: Sequence[tuple[str, nn.Module]]) -
             )
 
 
-def _check_indices(ir: SpecIR, given: dict[str, Any]) -> dict[str, Any]:
-    wanted = [name for name, factor in ir.factors.items() if factor.kind == "index"]
-    for name in given:
-        if name not in wanted:
-            raise SpecSettingError(f"the spec has no index `{name}`", hint=did_you_mean(name, wanted))
-    for name in wanted:
-        if ir.factors[name].start is None and name not in given:
-            factor = ir.factors[name]
-            raise SpecSettingError(
-                f"the index `{name}` has no value", factor.span, f"give it when attaching: `{name}=[3, 17, 256]`"
-            )
-    return given
-
-
-def _environments(ir: SpecIR, sites: list[LayerSite], indices: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _environments(ir: SpecIR, sites: list[LayerSite], indices: Mapping[str, list[int]]) -> list[dict[str, Any]]:
     settings: dict[str, Any] = {}
     for name, value in indices.items():
         symbol = ir.factors[name].shape[0].as_symbol if ir.factors[name].shape else None

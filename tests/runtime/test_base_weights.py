@@ -51,8 +51,10 @@ def test_other_base_weights_warn_where_nothing_was_derived_from_them(case: str, 
     with pytest.warns(SpecWarning) as caught:
         specdsl.load(model, folder)
     assert [str(one.message) for one in caught] == [
-        f"the base weights of {named} are not those that the adapter `mine` was trained on; "
-        "load the same base checkpoint"
+        (
+            f"the base weights of {named} are not those that the adapter `mine` was trained on; "
+            "load the same base checkpoint"
+        )
     ]
     assert Path(caught[0].filename).name == "test_base_weights.py"
     assert not torch.equal(outputs(model), bare)
