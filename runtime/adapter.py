@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from specdsl.errors import SpecMergeError
+from specdsl.errors import SpecMergeError, SpecWarning
 from specdsl.lowering.adapted import ModuleAdapters, adapters_of, detach_from, merge_together
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter
@@ -213,6 +214,9 @@ class Adapter:
     def merge_and_unload(self) -> nn.Module:
         """The model with the adapted weights in it and nothing of this adapter left.
 
+        Warns where a module has got a bias that its class was made without: a model that is built anew from its
+        configuration has no place for it.
+
         Raises:
             SpecMergeError: as for `merge`, or another adapter is merged. The model is as it was.
         """
@@ -224,11 +228,17 @@ class Adapter:
                     f"`{member.name}` has other adapters merged: {', '.join(others)}", hint="unmerge them first"
                 )
         self.merge()
+        new_biases = [
+            member.name for member in self.members if "b" in member.layer.lowered.weight and not member.state.had_bias
+        ]
         for member in self.members:
             for state in member.states:
                 state.keep_merged()
         self._originals.clear()
-        return self.detach()
+        model = self.detach()
+        if new_biases:
+            _warn_of_new_biases(new_biases)
+        return model
 
     def detach(self) -> nn.Module:
         """Take the adapter away: the model's weights, classes and `requires_grad` are what they were."""
@@ -362,3 +372,11 @@ def _group(
         group["weight_decay"] = weight_decay
     assert math.isfinite(lr)
     return group
+
+
+def _warn_of_new_biases(names: list[str]) -> None:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    warnings.warn(
+        f"`{names[0]}`{more} had no bias and has one now: a model that is built anew from its configuration leaves it "
+        "out; keep the adapter attached there, or save it", SpecWarning, stacklevel=3,
+    )  # fmt: skip

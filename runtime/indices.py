@@ -54,7 +54,7 @@ def _check_length(spec: Spec, name: str, places: Sequence[int]) -> None:
     """A hyper-parameter that is the length of an index is its real length, and nothing else if it is set."""
     shape = spec.ir.factors[name].shape
     symbol = shape[0].as_symbol if shape else None
-    if symbol in spec.settings and spec.settings[symbol] != len(places):
+    if symbol is not None and symbol in spec.settings and spec.settings[symbol] != len(places):
         raise SpecSettingError(
             f"the index `{name}` has {len(places)} places, but `{symbol}` is set to {spec.settings[symbol]}",
             hint=f"leave `{symbol}` unset: it is the length of `{name}`",
