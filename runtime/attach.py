@@ -13,11 +13,13 @@ from specdsl.errors import SpecSettingError
 from specdsl.layer_ranges import Layers
 from specdsl.lowering.adapted import adapters_of, attach_to, check_adapter_name
 from specdsl.lowering.layer_adapter import LayerAdapter
-from specdsl.runtime.adapter import Adapter, Member
+from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.derive import DTYPES, derive
 from specdsl.runtime.frozen_base import check_trained_whole
 from specdsl.runtime.items import Item
-from specdsl.runtime.survey import Survey, SurveyedModule, check_loaded, survey
+from specdsl.runtime.member import Member
+from specdsl.runtime.survey import Survey, survey
+from specdsl.runtime.surveyed_modules import SurveyedModule, check_loaded
 from specdsl.spec import Spec, parse
 
 Items = Sequence[str | Item] | str | None

@@ -18,7 +18,7 @@ from torch import Tensor
 from specdsl.errors import SpecWarning
 from specdsl.lowering.sites import LayerSite
 from specdsl.runtime.adapter_record import AdapterRecord, tensor_hash
-from specdsl.runtime.survey import SurveyedModule
+from specdsl.runtime.surveyed_modules import SurveyedModule
 
 SAMPLES = 4096
 

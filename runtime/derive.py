@@ -18,7 +18,8 @@ from specdsl.ir import Apply, Factor, Node, SpecIR
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Lowered, Values, initial_nodes
 from specdsl.runtime.indices import check_places, index_ranges
-from specdsl.runtime.survey import Survey, SurveyedModule
+from specdsl.runtime.survey import Survey
+from specdsl.runtime.surveyed_modules import SurveyedModule
 from specdsl.starting import Starting, draw_numpy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}

@@ -17,7 +17,8 @@ from specdsl.runtime.adapter_record import AdapterRecord, read
 from specdsl.runtime.attach import attach_survey
 from specdsl.runtime.base_weights import warn_of_another_base, whole_hash
 from specdsl.runtime.derived_values import check_derived
-from specdsl.runtime.survey import SurveyedModule, survey
+from specdsl.runtime.survey import survey
+from specdsl.runtime.surveyed_modules import SurveyedModule
 from specdsl.spec import Spec, parse
 
 
