@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,54 +11,22 @@ import torch
 from torch import Tensor, nn
 
 from specdsl.errors import SpecMergeError
-from specdsl.lowering.adapted import ModuleAdapters, adapters_of, detach_from, merge_together
-from specdsl.lowering.finite import is_finite
+from specdsl.lowering.adapted import detach_from, merge_together
 from specdsl.lowering.layer_adapter import LayerAdapter
-from specdsl.lowering.sites import LayerSite
 from specdsl.runtime.frozen_base import freeze, release
-from specdsl.runtime.penalties import PenaltyLedger, penalty_values
+from specdsl.runtime.member import Member
+from specdsl.runtime.mergeable import check_mergeable, new_biases, warn_of_new_biases
+from specdsl.runtime.parameter_groups import parameter_groups
+from specdsl.runtime.penalties import penalty_values
+from specdsl.runtime.penalty_ledger import PenaltyLedger
 from specdsl.runtime.report import AdapterReport, report_of
-from specdsl.runtime.survey import Survey, SurveyedModule
+from specdsl.runtime.survey import Survey
 from specdsl.spec import Spec
 
 if TYPE_CHECKING:
     from specdsl.runtime.attach import attach
 
-__all__ = ["Adapter", "Member", "attach"]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One adapted module: what the survey says of it, and its factors."""
-
-    surveyed: SurveyedModule
-    layer: LayerAdapter
-    tied: tuple[nn.Module, ...] = ()
-    """Other modules that hold the same weight and run the same factors."""
-
-    @property
-    def name(self) -> str:
-        return self.surveyed.target.name
-
-    @property
-    def modules(self) -> tuple[nn.Module, ...]:
-        return (self.surveyed.target.module, *self.tied)
-
-    @property
-    def states(self) -> tuple[ModuleAdapters, ...]:
-        """What the modules carry; they are merged together."""
-        found = tuple(adapters_of(module) for module in self.modules)
-        assert all(found)
-        return found  # type: ignore[return-value]
-
-    @property
-    def state(self) -> ModuleAdapters:
-        return self.states[0]
-
-    @property
-    def base_site(self) -> LayerSite:
-        """The module with the base's own weight, also while adapters are merged into it."""
-        return self.state.base_site
+__all__ = ["Adapter", "attach"]
 
 
 class Adapter:
@@ -111,6 +77,13 @@ class Adapter:
             for name, value in member.layer.own_factors():
                 yield member.name, name, value
 
+    def trained_factors(self) -> Iterator[tuple[str, str, Tensor]]:
+        """Every trained factor once: the module that holds it, its name, the parameter behind it."""
+        for member in self.members:
+            for name, _ in member.layer.own_factors():
+                if self.spec.ir.factors[name].is_trained:
+                    yield member.name, name, member.layer.stored(name)
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """The trained parameters: of factors, and of the modules that `train` names."""
         for member in self.members:
@@ -138,22 +111,14 @@ class Adapter:
         >>> [group["lr"] for group in adapter.parameter_groups(1e-3)]
         [0.001, 0.016]
         """
-        groups: dict[tuple[float, float | None], list[nn.Parameter]] = {}
-        for member in self.members:
-            for name in member.layer.attributes:
-                factor = self.spec.ir.factors[name]
-                if factor.is_trained:
-                    key = (1.0 if factor.lr is None else factor.lr, factor.decay)
-                    groups.setdefault(key, []).extend(member.layer.own_parameters(name))
-        whole = [parameter for _, module in self.survey.trained_whole for parameter in module.parameters()]
-        if whole:
-            groups.setdefault((1.0, None), []).extend(dict.fromkeys(whole))
-        return [_group(parameters, lr * factor, decay, weight_decay) for (factor, decay), parameters in groups.items()]
+        self._check_attached()
+        return parameter_groups(self, lr, weight_decay)
 
     # --------------------------------------------------------------------------------------- penalties
 
     def penalties(self) -> dict[str, Tensor]:
         """The value of every penalty term, under its text, summed over the modules; for logging, without gradients."""
+        self._check_attached()
         with torch.no_grad():
             return penalty_values(self)
 
@@ -163,6 +128,7 @@ class Adapter:
         From the first backward pass through it on, the loop is trusted to add it itself, and a step without it warns.
         Otherwise penalties enter every optimiser step by themselves.
         """
+        self._check_attached()
         return self.ledger.tracked(penalty_values(self))
 
     # ------------------------------------------------------------------------------------------- state
@@ -175,7 +141,7 @@ class Adapter:
                 module. The model is as it was.
         """
         self._check_attached()
-        self._check_mergeable()
+        check_mergeable(self)
         try:
             for member in self.members:
                 names = member.state.merged
@@ -195,10 +161,15 @@ class Adapter:
 
     @property
     def is_merged(self) -> bool:
-        return bool(self.members) and all(self.name in member.state.merged for member in self.members)
+        return (
+            self.is_attached and bool(self.members) and all(self.name in member.state.merged for member in self.members)
+        )
 
     def merge_and_unload(self) -> nn.Module:
         """The model with the adapted weights in it and nothing of this adapter left.
+
+        Warns where a module has got a bias that its class was made without: a model that is built anew from its
+        configuration has no place for it.
 
         Raises:
             SpecMergeError: as for `merge`, or another adapter is merged. The model is as it was.
@@ -211,11 +182,15 @@ class Adapter:
                     f"`{member.name}` has other adapters merged: {', '.join(others)}", hint="unmerge them first"
                 )
         self.merge()
+        new = new_biases(self.members)
         for member in self.members:
             for state in member.states:
                 state.keep_merged()
         self._originals.clear()
-        return self.detach()
+        model = self.detach()
+        if new:
+            warn_of_new_biases(new)
+        return model
 
     def detach(self) -> nn.Module:
         """Take the adapter away: the model's weights, classes and `requires_grad` are what they were."""
@@ -281,36 +256,6 @@ class Adapter:
         if not self.is_attached:
             raise SpecMergeError(f"the adapter `{self.name}` is not attached any more")
 
-    def _check_mergeable(self) -> None:
-        facts = self.spec.facts
-        if not facts.mergeable:
-            raise SpecMergeError(
-                f"{self.spec.label} is not a weight and cannot be merged: {facts.why_not}",
-                hint="keep it attached, or save it as an adapter",
-            )
-        for place, name, value in self.factors():
-            if not is_finite(value):
-                raise SpecMergeError(f"the factor `{name}` of `{place}` has values that are not finite")
-        for member in self.members:
-            self._check_member(member)
-
-    def _check_member(self, member: Member) -> None:
-        lowered, site, target = member.layer.lowered, member.surveyed.site, member.surveyed.target
-        if site.weight_is_diagonal and "W" in lowered.weight and not lowered.weight_is_diagonal:
-            raise SpecMergeError(
-                f"W' of `{target.name}` is not diagonal, as a norm's weight has to be",
-                hint="adapt norms with diag(...)",
-            )
-        if site.kind == "Embedding" and "b" in lowered.weight:
-            raise SpecMergeError(f"`{target.name}` is an embedding and has no bias to merge into")
-        if site.kind == "RMSNorm" and "b" in lowered.weight:
-            raise SpecMergeError(f"`{target.name}` is an RMS norm and has no bias to merge into")
-        if target.shares:
-            raise SpecMergeError(
-                f"the weight of `{target.name}` is also that of `{target.shares[0]}`: merging would change both",
-                hint="untie the weights first",
-            )
-
     # ------------------------------------------------------------------------------------------- rest
 
     def report(self) -> AdapterReport:
@@ -319,7 +264,7 @@ class Adapter:
 
     def save(self, folder: str | Path) -> Path:
         """Write the adapter to a folder: safetensors and a JSON, nothing that could run code."""
-        from specdsl.runtime.checkpoint import save
+        from specdsl.runtime.save import save
 
         return save(self, folder)
 
@@ -337,15 +282,3 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def _copied(module: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().clone() for key, value in _tensors(module).items()}
-
-
-def _group(
-    parameters: list[nn.Parameter], lr: float, decay: float | None, weight_decay: float | None
-) -> dict[str, Any]:
-    group: dict[str, Any] = {"params": parameters, "lr": lr}
-    if decay is not None:
-        group["weight_decay"] = 0.0 if decay == 0 else decay * (weight_decay or 0.0)
-    elif weight_decay is not None:
-        group["weight_decay"] = weight_decay
-    assert math.isfinite(lr)
-    return group

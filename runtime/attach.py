@@ -10,13 +10,16 @@ import torch
 from torch import nn
 
 from specdsl.errors import SpecSettingError
+from specdsl.layer_ranges import Layers
 from specdsl.lowering.adapted import adapters_of, attach_to, check_adapter_name
 from specdsl.lowering.layer_adapter import LayerAdapter
-from specdsl.runtime.adapter import Adapter, Member
+from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.derive import DTYPES, derive
 from specdsl.runtime.frozen_base import check_trained_whole
 from specdsl.runtime.items import Item
-from specdsl.runtime.survey import Survey, SurveyedModule, check_loaded, survey
+from specdsl.runtime.member import Member
+from specdsl.runtime.survey import Survey, survey
+from specdsl.runtime.surveyed_modules import SurveyedModule, check_loaded
 from specdsl.spec import Spec, parse
 
 Items = Sequence[str | Item] | str | None
@@ -28,7 +31,7 @@ def attach(
     *,
     on: Items = None,
     exclude: Sequence[str | Item] = (),
-    layers: Sequence[int] | None = None,
+    layers: Layers | None = None,
     train: Items = None,
     name: str = "default",
     seed: int = 0,
@@ -43,7 +46,8 @@ def attach(
         model: a PyTorch model with loaded weights.
         spec: a spec, or what `specdsl.parse` takes.
         on: roles (`"attention.query"`), groups (`"mlp"`) or `"re:PATTERN"`s; replaces the spec's own `on`.
-        exclude, layers: leave out modules; take only these blocks.
+        exclude: items to leave out.
+        layers: take only these blocks: `3`, `[0, 1]`, `range(6)`, or as a spec writes them, `"0..5, 11"`.
         train: modules trained whole and saved with the adapter, such as a new `"head"`.
         name: of this adapter; a model may carry several, whose differences add up.
         seed: of the random starts.

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
-from specdsl.ir import Apply, Factor, Node, SpecIR, topological
+from specdsl.ir import Apply, Factor, Node, SpecIR
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Values
-from specdsl.runtime.survey import Survey, SurveyedModule
+from specdsl.runtime.indices import check_places, index_ranges
+from specdsl.runtime.survey import Survey
+from specdsl.runtime.surveyed_modules import SurveyedModule
 from specdsl.starting import Starting, draw_numpy
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
@@ -125,9 +127,7 @@ class _Deriver:
             shape = module.sizes.shape(self.ir.factors[name].shape)
             if tuple(index.shape) != shape:
                 raise SpecSettingError(f"the index `{name}` has {tuple(index.shape)} entries, but {shape} are wanted")
-            largest = max(module.sizes.integer(size) for size in _indexed_sizes(self.ir, name))
-            if min(places, default=0) < 0 or max(places, default=0) >= largest:
-                raise SpecSettingError(f"the index `{name}` has a place outside 0..{largest - 1}")
+            check_places(name, places, [module.sizes.integer(size) for size in index_ranges(self.ir, name)])
             found[name] = index
         return found
 
@@ -198,16 +198,3 @@ class _SiteValues(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return 2
-
-
-def _indexed_sizes(ir: SpecIR, name: str) -> list[Any]:
-    """The sizes of the axes that an index picks from."""
-    found = [
-        node.arguments[0].shape[0]
-        for node in topological(ir.roots())
-        if isinstance(node, Apply)
-        and node.operator == "take"
-        and isinstance(node.arguments[1], Factor)
-        and node.arguments[1].name == name
-    ]
-    return found or [ir.factors[name].shape[0]]

@@ -10,8 +10,8 @@ from pathlib import Path
 from datasets import Dataset
 from transformers import set_seed
 
-from specdsl.runtime.checkpoint import load
 from specdsl.runtime.data import evaluation_part, hold_out, load_data
+from specdsl.runtime.load import load
 from specdsl.runtime.preparation import draw
 from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.task_file import Divided, TaskFile, digest

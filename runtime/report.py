@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from specdsl.runtime.survey import Survey, SurveyedModule
+from specdsl.runtime.survey import Survey
+from specdsl.runtime.surveyed_modules import SurveyedModule
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
-from specdsl.runtime.checkpoint import RECORD as ADAPTER_FILE
+from specdsl.runtime.adapter_record import RECORD as ADAPTER_FILE
 from specdsl.runtime.settings import TrainSettings
 
 FILE = "run.json"
 
-FREE = frozenset({"output", "resume", "device", "log_every", "keep_checkpoints", "eval_batch_size"})
+FREE = frozenset({"output", "overwrite", "resume", "device", "log_every", "keep_checkpoints", "eval_batch_size"})
 """Settings that may differ between a run and its continuation: they change no trained number."""
 
 
@@ -53,12 +53,12 @@ def checkpoint_folder(output: Path) -> Path:
     return output.with_name(output.name + ".checkpoints")
 
 
-def find_checkpoint(output: Path, run: RunRecord, *, resume: bool) -> Path | None:
+def find_checkpoint(output: Path, run: RunRecord, *, resume: bool, overwrite: bool = False) -> Path | None:
     """The last whole checkpoint to go on from, or None for a fresh start.
 
     Raises:
-        SpecFileError: `output` is something else than an adapter; there is nothing to go on from, or there is
-            and it was not asked for.
+        SpecFileError: `output` is something else than an adapter, or an adapter that may not be replaced; there is
+            nothing to go on from, or there is and it was not asked for.
         SpecCheckpointError: the checkpoints are of another run.
     """
     if output.exists() and not (output.is_dir() and _is_replaceable(output)):
@@ -70,6 +70,8 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool) -> Path | Non
     if resume:
         run.check_same(folder)
         return last
+    if (output / ADAPTER_FILE).is_file() and not overwrite:
+        raise SpecFileError(f"`{output}` holds an adapter already", hint="choose another output, or set `overwrite`")
     if last is not None:
         hint = "`resume` goes on with it; remove the folder to start anew"
         raise SpecFileError(f"`{folder}` holds a run that was interrupted", hint=hint)

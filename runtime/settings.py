@@ -43,6 +43,7 @@ NAMES_ELSEWHERE = {
     "logging_steps": "log_every",
     "save_steps": "save_every",
     "resume_from_checkpoint": "resume",
+    "overwrite_output_dir": "overwrite",
 }
 """What other tools call these settings, for the hint."""
 
@@ -91,6 +92,7 @@ class TrainSettings(BaseModel):
     save_every: Count | None = Field(None, description="steps between two checkpoints; once an epoch if unset")
     resume: bool = Field(False, description="go on from the last checkpoint of an interrupted run")
     keep_checkpoints: bool = Field(False, description="do not remove the checkpoints at the end")
+    overwrite: bool = Field(False, description="replace an adapter that is in the output folder already")
 
     def __init__(self, **values: Any) -> None:
         errors = [_unknown(name) for name in values if name not in type(self).model_fields]

@@ -27,15 +27,16 @@ from transformers.utils import logging
 
 from specdsl.errors import SpecCheckpointError
 from specdsl.runtime.adapter import Adapter
-from specdsl.runtime.checkpoint import load
 from specdsl.runtime.encoding import collator
+from specdsl.runtime.load import load
 from specdsl.runtime.metrics import METRICS, compute, summarise
 from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.task_model import TaskModel
 from specdsl.runtime.trainer_arguments import trainer_arguments
 
 Progress: TypeAlias = Callable[[int, int, Mapping[str, float]], None]
-"""Called after each step with its number, the number of steps, and what was logged at it (mostly nothing)."""
+"""Called after each step with its number, the number of steps, and what was logged at it: mostly nothing, else the
+mean loss since the last log and the penalties under their text."""
 
 
 class AdapterTrainer(Trainer):
@@ -70,7 +71,7 @@ class AdapterTrainer(Trainer):
             eval_dataset=selection,
             compute_metrics=lambda found: compute(task, np.asarray(found.predictions), np.asarray(found.label_ids)),
             preprocess_logits_for_metrics=lambda logits, labels: summarise(task, logits, labels),
-            callbacks=[_Reporter(progress)] if progress else None,
+            callbacks=[_Reporter(progress, frozenset(logged_penalties(adapter)))] if progress else None,
         )
         self.remove_callback(PrinterCallback)
         if task.kind != "causal-lm":
@@ -103,8 +104,7 @@ class AdapterTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log; the penalties join the lines with a training loss, and no other."""
         if "loss" in logs:
-            with torch.no_grad():
-                logs |= {text: float(value) for text, value in self.adapter.penalties().items()}
+            logs |= logged_penalties(self.adapter)
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
@@ -127,19 +127,29 @@ class AdapterTrainer(Trainer):
             raise SpecCheckpointError(f"`{checkpoint}` was made with another spec: {self.adapter.spec}")
 
 
+def logged_penalties(adapter: Adapter) -> dict[str, float]:
+    """The value of every penalty, under its text. A penalty that is only a name is called `penalty NAME`, so that
+    a spec's `loss` is not taken for the task's."""
+    return {
+        f"penalty {text}" if text.isidentifier() else text: float(value) for text, value in adapter.penalties().items()
+    }
+
+
 def _adapter_folder(checkpoint: str) -> Path:
     return Path(checkpoint) / "adapter"
 
 
 class _Reporter(TrainerCallback):
-    """Hands steps and logs on to a `Progress`."""
+    """Hands steps, the loss and the penalties on to a `Progress`."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, penalties: frozenset[str]) -> None:
         self.progress = progress
+        self.shown = penalties | {"loss"}
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         self.progress(state.global_step, state.max_steps, {})
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         if "loss" in others["logs"]:
-            self.progress(state.global_step, state.max_steps, others["logs"])
+            logged = {name: value for name, value in others["logs"].items() if name in self.shown}
+            self.progress(state.global_step, state.max_steps, logged)

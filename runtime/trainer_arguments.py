@@ -13,6 +13,17 @@ from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.tasks import Task
 
 
+class AdapterArguments(TrainingArguments):
+    """`TrainingArguments` whose warm-up ends before the run does.
+
+    The first step of a warm-up has the learning rate 0, so a run of one step would learn nothing.
+    """
+
+    def get_warmup_steps(self, num_training_steps: int) -> int:
+        steps: int = super().get_warmup_steps(num_training_steps)
+        return min(steps, max(0, num_training_steps - 1))
+
+
 def trainer_arguments(settings: TrainSettings, task: Task, checkpoints: Path) -> TrainingArguments:
     """The settings in the words of `transformers`.
 
@@ -22,7 +33,7 @@ def trainer_arguments(settings: TrainSettings, task: Task, checkpoints: Path) ->
     check_device(settings)
     strategy = "steps" if settings.save_every else "epoch"
     try:
-        made = TrainingArguments(
+        made = AdapterArguments(
             output_dir=str(checkpoints),
             num_train_epochs=settings.epochs,
             max_steps=settings.max_steps or -1,

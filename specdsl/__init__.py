@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from specdsl.reference import weight
     from specdsl.runtime.adapter import Adapter
     from specdsl.runtime.attach import attach
-    from specdsl.runtime.checkpoint import load
+    from specdsl.runtime.load import load
 
 __version__ = VERSION
 
 _LATER = {
     "attach": "specdsl.runtime.attach",
-    "load": "specdsl.runtime.checkpoint",
+    "load": "specdsl.runtime.load",
     "Adapter": "specdsl.runtime.adapter",
     "weight": "specdsl.reference",
 }

@@ -13,7 +13,8 @@ from specdsl.spec import Spec
 if TYPE_CHECKING:
     from specdsl.runtime.models import LoadedModel
     from specdsl.runtime.report import AdapterReport
-    from specdsl.runtime.survey import Survey, SurveyedModule
+    from specdsl.runtime.survey import Survey
+    from specdsl.runtime.surveyed_modules import SurveyedModule
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specdsl.errors import SpecFileError, SpecMergeError, SpecSettingError
+from specdsl.errors import SpecFileError, SpecMergeError, SpecSettingError, SpecWarning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -33,11 +34,15 @@ def merge_to_folder(
         SpecFileError: the adapter or its base cannot be read, or the output cannot be written.
         SpecMergeError: the adapter is no weight, or the merged model would not load as it is.
     """
-    from specdsl.runtime.checkpoint import load
+    from specdsl.runtime.load import load
 
     _check_output(output)
     base, tokenizer, notes = _base(folder, model, task, num_labels)
-    merged: Any = load(base, folder).merge_and_unload()
+    adapter = load(base, folder)
+    with warnings.catch_warnings():
+        # A bias that the model has no place for is refused below.
+        warnings.simplefilter("ignore", SpecWarning)
+        merged: Any = adapter.merge_and_unload()
     merged.requires_grad_(True)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

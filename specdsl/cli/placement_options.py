@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,10 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from specdsl.errors import SpecSettingError
+from specdsl.layer_ranges import layer_numbers
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_SPAN = re.compile(r"(\d{1,4})(?:\.\.(\d{1,4}))?")
 
 
 @dataclass(frozen=True)
@@ -71,24 +69,3 @@ def items_in(texts: Sequence[str]) -> list[str]:
     if texts and not all(items):
         raise SpecSettingError(f"`{', '.join(texts)}` has an empty item", hint="items are separated by one comma")
     return items
-
-
-def layer_numbers(text: str) -> list[int]:
-    """The numbers that `0..5,11` names.
-
-    Raises:
-        SpecSettingError: the text names none.
-
-    >>> layer_numbers("0..2, 7")
-    [0, 1, 2, 7]
-    """
-    numbers: list[int] = []
-    for part in text.split(","):
-        found = _SPAN.fullmatch(part.strip())
-        if found is None:
-            raise SpecSettingError(f"`{part.strip()}` is no layer's number", hint="write `--layers 0..5,11`")
-        first, last = int(found[1]), int(found[2] or found[1])
-        if last < first:
-            raise SpecSettingError(f"the layers {part.strip()} run backwards")
-        numbers += range(first, last + 1)
-    return numbers

@@ -33,32 +33,51 @@ def training_progress() -> Iterator[Progress]:
         yield _Lines()
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         bar = bars.add_task("preparing", total=None)
+        latest = _Latest()
 
         def show(step: int, steps: int, logged: Mapping[str, float]) -> None:
-            bars.update(bar, completed=step, total=steps)
-            if "loss" in logged:
-                bars.update(bar, description=f"loss {logged['loss']:.4f}")
+            latest.hear(step, logged)
+            # A penalty's text may hold brackets, which are markup there.
+            bars.update(bar, completed=step, total=steps, description=escape(latest.text(step) or "training"))
 
         yield show
 
 
+class _Latest:
+    """What was logged last, and at which step."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.logged: Mapping[str, float] = {}
+
+    def hear(self, step: int, logged: Mapping[str, float]) -> None:
+        if logged:
+            self.step, self.logged = step, logged
+
+    def text(self, now: int) -> str:
+        """The values, and their step unless it is this one."""
+        values = ", ".join(f"{name} {value:.4g}" for name, value in self.logged.items())
+        return values if not values or self.step == now else f"{values} (step {self.step:,})"
+
+
 class _Lines:
-    """Prints the step and the last loss, but not too often."""
+    """Prints the step and what was logged last, but not too often."""
 
     def __init__(self) -> None:
         self.last = time.monotonic()
-        self.loss = ""
+        self.latest = _Latest()
 
     def __call__(self, step: int, steps: int, logged: Mapping[str, float]) -> None:
-        if "loss" in logged:
-            self.loss = f", loss {logged['loss']:.4f}"
+        self.latest.hear(step, logged)
         now = time.monotonic()
         if now - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now
-            click.echo(f"step {step:,} of {steps:,}{self.loss}", err=True)
+            values = self.latest.text(step)
+            click.echo(f"step {step:,} of {steps:,}{': ' if values else ''}{values}", err=True)

@@ -39,11 +39,13 @@ def command(
 
     The columns decide the task: text and a whole number or a name is classification, text and a fraction
     regression, words and tags token classification, text alone causal language modelling. Prints the metrics on
-    held-out rows before and after.
+    held-out rows before and after, and every penalty under its text.
 
     \b
     specdsl train "W + A@G@B | orth(A)" --model minilm --data movie-reviews --epochs 1 --lr 1e-3
     specdsl train lora --model roberta-base --data reviews.csv --set r=16 --output my-adapter --bf16
+
+    An adapter that is in the output folder already is replaced only with --overwrite.
     """
     values = Settings.of(set_texts)
     placement = Placement.of(on, excepted, layers, train)
@@ -68,6 +70,7 @@ def _lines(result: TrainResult) -> list[str]:
     for name in result.after:
         baseline = f"{result.baseline[name]:.4f}" if name in result.baseline else ""
         rows.append((name, f"{result.before[name]:.4f}", f"{result.after[name]:.4f}", baseline))
+    rows += [(text, f"{before:.4g}", f"{after:.4g}", "") for text, (before, after) in result.penalties.items()]
     return [
         str(result.task),
         result.adapter.report().total_line(),
@@ -88,6 +91,7 @@ def _as_dict(result: TrainResult) -> dict[str, Any]:
         "before": dict(result.before),
         "after": dict(result.after),
         "baseline": dict(result.baseline),
+        "penalties": result.penalties_as_dict(),
         "seconds": result.seconds,
         "folder": str(result.folder),
     }

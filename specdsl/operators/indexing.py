@@ -34,7 +34,8 @@ def _take_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("take", "n m, k -> k m", facts=["linear", "keeps_zero"], shape=_take_shape, samples=_take_samples,
-          latex="{0}[{1}]", torch="{0:atom}[{1}]")  # fmt: skip
+          index_range=lambda shapes, options: shapes[0][0], latex="{0}[{1}]",
+          torch="{0:atom}[{1}]")  # fmt: skip
 def take(xp: Arrays, v: Array, I: Array) -> Array:  # noqa: E741 - the formula's name
     """`v[I]`, the entries (of a matrix: the rows) with the numbers I."""
     return xp.take(v, I, 0)
@@ -90,7 +91,8 @@ def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("scatter", "k, k -> n m", facts=["linear", "keeps_zero"], samples=_scatter_samples,
-          options=[Option("n", "size"), Option("m", "size")], torch="scatter({0}, {1}, {n}, {m})")  # fmt: skip
+          options=[Option("n", "size"), Option("m", "size")], torch="scatter({0}, {1}, {n}, {m})",
+          index_range=lambda shapes, options: Size.of(options["n"]) * Size.of(options["m"]))  # fmt: skip
 def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E741
     """The n x m matrix with v at the places I, counted row by row, and zeros elsewhere; the places differ."""
     return xp.reshape(xp.scatter(v, I, n * m), (n, m))
@@ -102,7 +104,8 @@ def _put_rows_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(n, m)), random.permutation(n)[:k], random.normal(size=(k, m))], {}
 
 
-@operator("put_rows", "n m, k, k m -> n m", facts=[], samples=_put_rows_samples)
+@operator("put_rows", "n m, k, k m -> n m", samples=_put_rows_samples, torch="{0}.index_copy(0, {1}, {2})",
+          index_range=lambda shapes, options: shapes[0][0])  # fmt: skip
 def put_rows(xp: Arrays, M: Array, I: Array, P: Array) -> Array:  # noqa: E741
     """M with its rows I replaced by those of P, as `W'[I, :] = P` says; the rows differ."""
     n, m = M.shape
@@ -128,7 +131,7 @@ def _permute_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("permute", "n m, n -> n m", facts=["linear", "keeps_zero"], options=[Option("both", "flag", False)],
-          shape=_permute_shape, samples=_permute_samples)  # fmt: skip
+          shape=_permute_shape, samples=_permute_samples, index_range=lambda shapes, options: shapes[0][0])  # fmt: skip
 def permute(xp: Arrays, M: Array, p: Array, both: bool = False) -> Array:
     """Row i of the value is row `p[i]` of M; with `both=true` the columns alike, `P@M@P.T`."""
     rows = xp.take(M, p, 0)

@@ -84,6 +84,9 @@ class ShapeRule(Protocol):
     ) -> Shape | tuple[Shape, ...]: ...
 
 
+IndexRange = Callable[[Sequence[Shape], Mapping[str, Any]], Size]
+"""From the shapes of an operator's arrays and its options: how many places its index picks from."""
+
 Samples = Callable[[Any], tuple[list[Any], dict[str, Any]]]
 """From a `numpy.random.Generator`: random legal arrays and options, for the test that holds every operator."""
 
@@ -113,6 +116,7 @@ class Operator:
         arrays: how many arrays it takes; None reads it off the signature.
         draw: for random starts, `draw(stream, shape, **options)`; the value is drawn once, at attach.
         is_start: whether it stands only where a value begins (a start or a derived value), taking the shape from there.
+        index_range: where the last array is an index, how many places there are; one given at attach is held to it.
     """
 
     name: str
@@ -128,6 +132,7 @@ class Operator:
     draw: Callable[..., Any] | None = None
     is_start: bool = False
     torch: str | None = None
+    index_range: IndexRange | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -197,6 +202,7 @@ def operator(
     draw: Callable[..., Any] | None = None,
     is_start: bool = False,
     torch: str | None = None,
+    index_range: IndexRange | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as an operator's value; its docstring is the operator's line of documentation.
 
@@ -212,7 +218,7 @@ def operator(
         add_operator(
             Operator(
                 name, signature, value, (value.__doc__ or "").strip(), frozenset(facts), tuple(options), shape, samples,
-                latex, variadic, draw, is_start, torch,
+                latex, variadic, draw, is_start, torch, index_range,
             )
         )  # fmt: skip
         return value

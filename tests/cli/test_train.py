@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from specdsl.runtime.checkpoint import read
+from specdsl.runtime.adapter_record import read
 from tests.cli.conftest import Run
 
 ROWS = ["a good film,yes", "the plot was bad,no", "good good,yes", "bad film,no"]
@@ -30,7 +30,8 @@ def test_it_trains_saves_and_tells(run: Run, tmp_path: Path, tiny_bert: Path, re
     assert lines[2].endswith(" s, evaluated on 4 others")
     assert lines[3].split() == ["before", "after", "baseline"]
     assert [line.split()[0] for line in lines[4:7]] == ["accuracy", "f1", "loss"]
-    assert lines[7] == "saved in adapter"
+    assert lines[7].split()[0] == "orth(A)"
+    assert lines[8] == "saved in adapter"
     assert (tmp_path / "adapter" / "adapter.json").is_file()
 
 
@@ -62,6 +63,15 @@ def test_placement_and_index_values_reach_the_adapter(run: Run, tiny_bert: Path,
     assert [target.name for target in record.targets] == ["bert.encoder.layer.1.attention.self.query"]
     assert record.indices == {"I": [2, 0, 1]}
     assert len(record.trained_whole) == 1 + 5
+
+
+def test_an_adapter_is_replaced_only_on_demand(run: Run, tiny_bert: Path, reviews: str) -> None:
+    arguments = ("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK)
+    assert run(*arguments).exit_code == 0
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr == ("`adapter` holds an adapter already\n  hint: choose another output, or set `overwrite`\n")
+    assert run(*arguments, "--overwrite").exit_code == 0
 
 
 def test_a_saved_adapter_is_evaluated_from_its_folder(run: Run, tiny_bert: Path, reviews: str) -> None:

@@ -218,6 +218,7 @@ def test_an_adapted_layer_computes_the_formula(method: str, layer: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "layer"), [case for case in CASES if case[0] in WEIGHTS])
+@pytest.mark.filterwarnings("ignore:.* had no bias and has one now")
 def test_a_merged_layer_holds_the_formula(method: str, layer: str) -> None:
     formula, settings = WEIGHTS[method]
     model = small(layer)

@@ -13,7 +13,7 @@ from torch import nn
 from torch.testing import assert_close
 
 import specdsl
-from specdsl.errors import SpecSettingError
+from specdsl.errors import SpecError, SpecSettingError
 from specdsl.runtime.adapter import Adapter
 from tests.runtime.small_models import base_state, logits, move, same, small
 
@@ -214,6 +214,34 @@ def test_detaching_gives_back_the_base(spec: str) -> None:
     moved(model, SPECS[spec]).detach()
     assert everything(model) == before
     assert torch.equal(model(X), mlp()(X))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        Adapter.penalty,
+        Adapter.penalties,
+        Adapter.merge,
+        Adapter.unmerge,
+        Adapter.merge_and_unload,
+        Adapter.detach,
+        lambda adapter: adapter.parameter_groups(1e-3),
+    ],
+)
+def test_a_detached_adapter_says_so(use: Callable[[Adapter], object]) -> None:
+    adapter = specdsl.attach(mlp(), "W + A@B | orth(A)", name="mine")
+    adapter.detach()
+    with pytest.raises(SpecError, match=r"^the adapter `mine` is not attached any more"):
+        use(adapter)
+
+
+def test_a_detached_adapter_still_tells_what_it_was() -> None:
+    adapter = moved(mlp(), LORA)
+    before = str(adapter.report())
+    adapter.detach()
+    assert str(adapter.report()) == before
+    assert not adapter.is_merged
+    assert repr(adapter).endswith(", detached>")
 
 
 def test_an_adapter_may_be_attached_again_after_detaching() -> None:

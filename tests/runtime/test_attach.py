@@ -336,3 +336,15 @@ def test_gradient_checkpointing_changes_no_gradient(reentrant: bool) -> None:
         gradients.append([parameter.grad for parameter in adapter.parameters()])
     assert all(gradient is not None and gradient.any() for gradient in gradients[0])
     assert_close(gradients[1], gradients[0])
+
+
+@pytest.mark.parametrize("layers", [1, "1", "1..1", range(1, 2), [1], ["1"]])
+def test_layers_may_be_given_in_any_form(layers: Any) -> None:
+    adapter = specdsl.attach(small("bert"), LORA, on="attention.query", layers=layers)
+    assert [member.name for member in adapter.members] == ["bert.encoder.layer.1.attention.self.query"]
+
+
+@pytest.mark.parametrize("layers", ["first", 1.5, None, []])
+def test_layers_in_another_form_are_refused(layers: Any) -> None:
+    with pytest.raises(SpecError, match="layer"):
+        specdsl.attach(small("bert"), LORA, on="attention.query", layers=[layers] if layers is None else layers)

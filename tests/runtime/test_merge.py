@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import specdsl
-from specdsl.errors import SpecMergeError
+from specdsl.errors import SpecMergeError, SpecWarning
 from specdsl.runtime.adapter import Adapter
 from tests.runtime.small_models import CLASSES, base_state, logits, move, same, small
 
@@ -51,6 +52,7 @@ X = torch.randn(3, 6, dtype=torch.float64, generator=torch.Generator().manual_se
 
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.filterwarnings("ignore:.* had no bias and has one now")
 def test_merged_unmerged_and_unloaded_models_agree(name: str, spec: str) -> None:
     model = small(name)
     bare, state = logits(model, name), base_state(model)
@@ -319,6 +321,7 @@ def test_a_weight_that_another_module_shares_is_refused(name: str) -> None:
     assert_refused(model, adapter, f"the weight of `{place}` is also that of `lm_head`: merging would change both")
 
 
+@pytest.mark.filterwarnings("ignore:.* had no bias and has one now")
 def test_modules_of_one_weight_that_are_adapted_together_are_merged_together() -> None:
     model = nn.Sequential(*mlp(), nn.Linear(4, 5), nn.Linear(5, 4)).double()
     model[4].weight = model[2].weight
@@ -358,3 +361,17 @@ def test_a_copy_is_merged_alone() -> None:
     assert same(base_state(model), bare)
     assert adapter.is_attached
     assert torch.equal(model(X), y)
+
+
+def test_a_bias_where_there_was_none_warns_when_it_stays() -> None:
+    model = mlp()
+    adapter = specdsl.attach(model, "b + d", on="re:[02]")
+    move(adapter)
+    message = (
+        "`2` had no bias and has one now: a model that is built anew from its configuration leaves it out; keep the "
+        "adapter attached there, or save it"
+    )
+    with pytest.warns(SpecWarning, match=f"^{re.escape(message)}$") as caught:
+        adapter.merge_and_unload()
+    assert Path(caught[0].filename).name == "test_merge.py"
+    assert model[2].bias is not None

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
-from specdsl.runtime.checkpoint import RECORD as ADAPTER_FILE
+from specdsl.runtime.adapter_record import RECORD as ADAPTER_FILE
 from specdsl.runtime.run_record import FREE, RunRecord, checkpoint_folder, find_checkpoint, last_checkpoint
 from specdsl.runtime.settings import TrainSettings
 
@@ -67,7 +67,7 @@ def test_only_the_same_run_goes_on(tmp_path: Path, other: RunRecord, message: st
 
 def test_settings_that_change_no_number_may_differ() -> None:
     settings = TrainSettings(
-        output="x", resume=True, device="cpu", log_every=1, keep_checkpoints=True, eval_batch_size=1
+        output="x", overwrite=True, resume=True, device="cpu", log_every=1, keep_checkpoints=True, eval_batch_size=1
     )
     assert settings.model_fields_set == FREE
     assert RunRecord.of(settings, spec="W + A@B") == RUN
@@ -80,7 +80,22 @@ def test_a_folder_that_is_no_adapter_is_not_replaced(tmp_path: Path, name: str) 
         find_checkpoint(tmp_path, RUN, resume=False)
 
 
-def test_an_empty_folder_and_an_adapter_may_be_replaced(tmp_path: Path) -> None:
+def test_an_empty_folder_may_be_replaced(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path, RUN, resume=False) is None
-    (tmp_path / ADAPTER_FILE).write_text("{}")
-    assert find_checkpoint(tmp_path, RUN, resume=False) is None
+
+
+def test_an_adapter_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ADAPTER_FILE).write_text("{}")
+    with pytest.raises(SpecFileError, match=r"`.*out` holds an adapter already") as caught:
+        find_checkpoint(tmp_path / "out", RUN, resume=False)
+    assert caught.value.hint == "choose another output, or set `overwrite`"
+    assert find_checkpoint(tmp_path / "out", RUN, resume=False, overwrite=True) is None
+    interrupted(tmp_path / "out", 5)
+    assert find_checkpoint(tmp_path / "out", RUN, resume=True) is not None
+
+
+def test_overwriting_an_adapter_forgets_no_interrupted_run(tmp_path: Path) -> None:
+    interrupted(tmp_path / "out", 5)
+    with pytest.raises(SpecFileError, match="holds a run that was interrupted"):
+        find_checkpoint(tmp_path / "out", RUN, resume=False, overwrite=True)

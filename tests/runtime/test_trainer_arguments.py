@@ -25,6 +25,13 @@ def test_settings_arrive_under_their_names_in_transformers(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("warmup", "steps", "wanted"), [(0.06, 1, 0), (0.06, 2, 1), (0.06, 100, 6), (5, 100, 5), (5, 5, 4), (0, 1, 0)]
+)
+def test_a_warm_up_ends_before_the_run(tmp_path: Path, warmup: float, steps: int, wanted: int) -> None:
+    assert trainer_arguments(TrainSettings(warmup=warmup), NUMBER, tmp_path).get_warmup_steps(steps) == wanted
+
+
+@pytest.mark.parametrize(
     ("values", "save", "evaluate", "best"),
     [
         ({}, "epoch", "no", None),

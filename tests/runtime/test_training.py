@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def settings(folder: Path, **values: Any) -> TrainSettings:
         "lr": 1e-2,
         "log_every": 1,
         "epochs": 1,
+        "overwrite": True,
     }
     return TrainSettings(**usual | values)
 
@@ -73,6 +75,36 @@ def test_only_the_adapter_and_the_new_head_are_trained(tmp_path: Path, tiny_bert
 def test_the_history_holds_penalties_by_their_text(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
     result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path))
     assert [logged["orth(A)"] > 0 for logged in result.history if "loss" in logged] == [True] * 4
+
+
+def test_an_adapter_is_not_replaced_unasked(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, max_steps=1))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    with pytest.raises(SpecFileError, match="holds an adapter already"):
+        fine_tune("W + A@B", str(tiny_bert), reviews, settings(tmp_path, max_steps=1, overwrite=False))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.mark.parametrize("scheduler", ["linear", "cosine", "constant", "constant_with_warmup", "polynomial"])
+def test_a_run_of_one_step_learns(tmp_path: Path, tiny_bert: Path, reviews: str, scheduler: str) -> None:
+    result = fine_tune(SPEC, str(tiny_bert), reviews, settings(tmp_path, max_steps=1, lr=0.01, scheduler=scheduler))
+    assert result.history[0]["learning_rate"] == pytest.approx(0.01)
+    assert all(float(value.detach().abs().max()) > 0 for _, name, value in result.adapter.factors() if name == "B")
+
+
+def test_the_metrics_file_holds_penalties_and_the_history(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    result = fine_tune(f"{SPEC} | loss = norm(A)^2 | penalty loss", str(tiny_bert), reviews, settings(tmp_path))
+    found = json.loads((result.folder / "metrics.json").read_text())
+    factors = {place: value.detach() for place, name, value in result.adapter.factors() if name == "A"}
+    last = {
+        "orth(A)": sum(float(((A.T @ A - torch.eye(4)) ** 2).sum()) for A in factors.values()),
+        "penalty loss": sum(float((A**2).sum()) for A in factors.values()),
+    }
+    assert {text: pair["after"] for text, pair in found["penalties"].items()} == pytest.approx(last)
+    assert {text: found["history"][-1][text] for text in last} == pytest.approx(last)
+    assert all(pair["before"] != pair["after"] for pair in found["penalties"].values())
+    assert [logged["step"] for logged in found["history"]] == [1, 2, 3, 4]
+    assert all(0 < logged["loss"] < 2 for logged in found["history"])
 
 
 def test_checkpoints_can_be_kept(tmp_path: Path, tiny_bert: Path, reviews: str) -> None:

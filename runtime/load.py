@@ -1,0 +1,133 @@
+"""Loading a saved adapter: strict, with a reason for every mismatch, and without running code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from specdsl.errors import SpecCheckpointError, SpecError
+from specdsl.runtime.adapter import Adapter
+from specdsl.runtime.adapter_record import AdapterRecord, read
+from specdsl.runtime.attach import attach_survey
+from specdsl.runtime.base_weights import warn_of_another_base, whole_hash
+from specdsl.runtime.derived_values import check_derived
+from specdsl.runtime.survey import survey
+from specdsl.runtime.surveyed_modules import SurveyedModule
+from specdsl.spec import Spec, parse
+
+
+def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Adapter:
+    """Attach a saved adapter to a model. On any mismatch the model is as it was.
+
+    The base is known by its architecture, its modules' names, types and sizes, and by entries of the adapted modules'
+    weights and biases (not by modules that are not adapted): a base with other entries warns, or is an error where
+    values of the adapter were derived from them.
+
+    Args:
+        model: the base it was trained on, freshly loaded.
+        folder: what `adapter.save` wrote.
+        name: another name for the adapter.
+
+    Raises:
+        SpecCheckpointError: the folder is damaged, or the model is not the one it belongs to.
+        SpecFileError: there is no adapter in the folder.
+    """
+    record, tensors = read(folder)
+    spec = _spec(record, folder)
+    if spec.hash != record.spec_hash:
+        raise SpecCheckpointError(f"the spec in `{folder}` does not have the hash that was saved with it")
+    on = [f"re:{re.escape(target.name)}" for target in record.targets]
+    train = [f"re:{re.escape(place)}" for place in record.trained_whole]
+    _check_modules(model, record)
+    found = survey(model, _without_placement(spec), on=on, train=train, indices=record.indices)
+    _check_targets(record, found.modules)
+    warn_of_another_base(record, found.modules)
+    adapter = attach_survey(model, found, name=name or record.name, seed=record.seed, dtype=record.dtype)
+    try:
+        check_derived(adapter, record.derived)
+        _fill(adapter, tensors)
+    except BaseException:
+        adapter.detach()
+        raise
+    return adapter
+
+
+def _spec(record: AdapterRecord, folder: str | Path) -> Spec:
+    try:
+        return parse(record.spec, **{key: _number(value) for key, value in record.settings.items()})
+    except (SpecError, ValueError) as error:
+        reason = error.message if isinstance(error, SpecError) else error
+        raise SpecCheckpointError(f"the spec in `{folder}` is not one that was saved: {reason}") from None
+
+
+def _number(text: str) -> Any:
+    return Fraction(text) if "/" in text or not set(".eE") & set(text) else float(text)
+
+
+def _without_placement(spec: Spec) -> Spec:
+    spec.clauses.train.clear()  # the saved list of modules replaces it
+    return spec
+
+
+def _check_modules(model: nn.Module, record: AdapterRecord) -> None:
+    modules = dict(model.named_modules())
+    wanted = [*(target.name for target in record.targets), *record.trained_whole]
+    missing = [name for name in wanted if name not in modules]
+    if missing:
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise SpecCheckpointError(
+            f"the adapter belongs to a {record.architecture} with a module `{missing[0]}`{others}, "
+            f"which this {type(model).__name__} does not have",
+            hint="load the same architecture, with the same head",
+        )
+
+
+def _check_targets(record: AdapterRecord, modules: Sequence[SurveyedModule]) -> None:
+    for saved, module in zip(record.targets, modules, strict=True):
+        sizes = module.site.sizes
+        if saved.name != module.target.name:
+            raise SpecCheckpointError(f"the modules are in another order: `{saved.name}`, `{module.target.name}`")
+        if saved.kind != module.site.kind:
+            raise SpecCheckpointError(f"`{saved.name}` is of type {module.site.kind}, not {saved.kind}")
+        if saved.sizes != sizes:
+            raise SpecCheckpointError(
+                f"`{saved.name}` was {saved.sizes['n']} x {saved.sizes['m']} and is {sizes['n']} x {sizes['m']}"
+            )
+        if saved.weight_hash is not None and whole_hash(module.site) != saved.weight_hash:
+            raise SpecCheckpointError(
+                f"the weight of `{saved.name}` is not the one that the adapter's values were derived from",
+                hint="load the same base checkpoint in the same dtype",
+            )
+
+
+def _fill(adapter: Adapter, tensors: dict[str, Tensor]) -> None:
+    known = {f"factors/{place}/{name}" for place, name, _ in adapter.trained_factors()}
+    whole = tuple(f"whole/{place}/" for place, _ in adapter.survey.trained_whole)
+    for key in tensors:
+        if key not in known and not key.startswith(whole):
+            raise SpecCheckpointError(f"the folder holds a tensor `{key}`, which nothing asks for")
+    with torch.no_grad():
+        for place, name, value in adapter.trained_factors():
+            saved = tensors.get(f"factors/{place}/{name}")
+            if saved is None:
+                raise SpecCheckpointError(f"the factor `{name}` of `{place}` is not in the folder")
+            if saved.shape != value.shape:
+                raise SpecCheckpointError(f"`{name}` of `{place}` is {tuple(saved.shape)}, not {tuple(value.shape)}")
+            value.copy_(saved)
+        for place, module in adapter.survey.trained_whole:
+            prefix = f"whole/{place}/"
+            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            for key, now in module.state_dict().items():
+                if key in state and state[key].shape != now.shape:
+                    shapes = f"{tuple(now.shape)}, not {tuple(state[key].shape)}"
+                    raise SpecCheckpointError(f"`{place}`, trained whole, does not fit: {key} is {shapes}")
+            try:
+                module.load_state_dict(state)
+            except RuntimeError as error:
+                raise SpecCheckpointError(f"`{place}`, trained whole, does not fit: {error}") from None

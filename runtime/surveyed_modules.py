@@ -1,0 +1,191 @@
+"""The modules of a survey: their sizes held to the spec's conditions, their plans, their shared factors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from specdsl import limits
+from specdsl.affine import NotAffine
+from specdsl.errors import (
+    SpecError,
+    SpecTargetError,
+    raise_all,
+)
+from specdsl.facts import entries
+from specdsl.interpret import Sizes
+from specdsl.ir import FactorIR, SpecIR
+from specdsl.lowering.layer_adapter import Lowered, lower
+from specdsl.lowering.sites import LayerSite
+from specdsl.node_sizes import node_sizes
+from specdsl.runtime.targets import Selection, Target
+from specdsl.sizes import Size
+from specdsl.spec import Spec
+
+
+@dataclass(frozen=True)
+class SurveyedModule:
+    """One module that will carry the spec.
+
+    Attributes:
+        target: its name, role and block.
+        site: the module as `y = x W + b`.
+        sizes: its sizes, with those of all modules for `layers(...)`.
+        lowered: the plan and programs for these sizes.
+        scopes: for each factor the key of its tensor: the module's name, or what shared factors share.
+        trainable: trained parameters counted here; a shared factor counts in its first module.
+        stored: bytes of frozen factors and of values computed once, in float32 unless a factor says otherwise.
+    """
+
+    target: Target
+    site: LayerSite
+    sizes: Sizes
+    lowered: Lowered
+    scopes: Mapping[str, str]
+    trainable: int
+    stored: int
+
+
+def check_conditions(spec: Spec, selection: Selection, environments: list[dict[str, Any]]) -> None:
+    """Raise SpecTargetError for every size condition of the spec that a module does not meet."""
+    errors: list[SpecError] = []
+    for condition in spec.ir.conditions:
+        for target, environment in zip(selection.targets, environments, strict=True):
+            if "tokens" in condition.left.symbols | condition.right.symbols:
+                continue
+            if not condition.holds(environment, environments):
+                numbers = ", ".join(
+                    f"{name} = {_shown(environment[name])}"
+                    for name in sorted(condition.left.symbols | condition.right.symbols)
+                    if name in environment
+                )
+                errors.append(
+                    SpecTargetError(
+                        f"`{target.name}` does not meet the size condition {condition} ({numbers})",
+                        condition.span,
+                        "leave such modules out with `except`, or change a hyper-parameter",
+                    )
+                )
+                break
+    raise_all(errors)
+
+
+def _shown(value: Any) -> str:
+    return str(int(value)) if float(value).is_integer() else f"{float(value):g}"
+
+
+def survey_modules(
+    ir: SpecIR, selection: Selection, sites: list[LayerSite], environments: list[dict[str, Any]]
+) -> tuple[SurveyedModule, ...]:
+    """The modules with their plans; those of equal size and type share one.
+
+    Raises:
+        SpecTargetError: a module cannot carry the spec, or a shared factor would have two shapes.
+    """
+    cache: dict[Any, Lowered] = {}
+    counted: set[tuple[str, str]] = set()
+    shapes: dict[tuple[str, str], tuple[int, ...]] = {}
+    modules = []
+    for target, site, environment in zip(selection.targets, sites, environments, strict=True):
+        sizes = Sizes(environment, environments)
+        key = (site.traits, tuple(sorted((k, v) for k, v in environment.items() if k != "layer" or _reads_layer(ir))))
+        if key not in cache:
+            _check_bounds(ir, sizes, target)
+            cache[key] = _lower(ir, sizes, site, target)
+        scopes = {name: _scope(factor, target, sizes) for name, factor in ir.factors.items()}
+        trainable, stored = 0, cache[key].stored
+        for name, factor in ir.factors.items():
+            place = (name, scopes[name])
+            shape = sizes.shape(factor.shape)
+            if shapes.setdefault(place, shape) != shape:
+                raise SpecTargetError(
+                    f"the shared factor `{name}` would be {_by(shapes[place])} and, for `{target.name}`, {_by(shape)}",
+                    factor.span, "share per size too: `shared(n, m)`",
+                )  # fmt: skip
+            if place in counted or name not in cache[key].factors_in_use:
+                continue
+            counted.add(place)
+            if factor.is_trained:
+                trainable += math.prod(shape)
+            else:
+                stored += _bytes_of_entry(factor) * math.prod(shape)
+        modules.append(SurveyedModule(target, site, sizes, cache[key], scopes, trainable, stored))
+    return tuple(modules)
+
+
+def _lower(ir: SpecIR, sizes: Sizes, site: LayerSite, target: Target) -> Lowered:
+    refused = SpecTargetError(
+        f"`{target.name}` is an embedding, whose input is one-hot and never built, but the spec reads x as an array",
+        hint="there x can only be multiplied by a matrix, as in `x@A`",
+    )
+    try:
+        lowered = lower(ir, sizes, site.traits)
+    except NotAffine:
+        raise refused from None
+    if lowered.output.reads_input and not site.input_is_tokens:
+        raise refused
+    return lowered
+
+
+def _reads_layer(ir: SpecIR) -> bool:
+    return any("layer" in size.symbols for root in ir.roots() for size in node_sizes(root))
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
+
+
+def _bytes_of_entry(factor: FactorIR) -> int:
+    if factor.kind == "index":
+        return torch.long.itemsize
+    dtype: torch.dtype = getattr(torch, factor.dtype or "float32")
+    return dtype.itemsize
+
+
+def _check_bounds(ir: SpecIR, sizes: Sizes, target: Target) -> None:
+    for factor in ir.factors.values():
+        count = sizes.number(entries(factor))
+        if count > limits.SIZE:
+            raise SpecTargetError(
+                f"`{factor.name}` would have {float(count):.3g} entries in `{target.name}`; a factor has at most 2^31",
+                factor.span,
+            )
+
+
+def _scope(factor: FactorIR, target: Target, sizes: Sizes) -> str:
+    """The key of a factor's tensor: modules with equal keys hold one tensor together."""
+    if factor.shared is None:
+        return target.name
+    parts = []
+    for key in factor.shared:
+        if isinstance(key, Size):
+            parts.append(f"{key}={_shown(sizes.number(key))}")
+        else:
+            parts.append(f"role={target.role or type(target.module).__name__}")
+    return "shared(" + ", ".join(parts) + ")"
+
+
+def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
+    """Raise unless the weights of the modules hold values (they are on the meta device otherwise) and run in place.
+
+    Raises:
+        SpecTargetError: attaching for training needs loaded weights, and a forward pass of the module's class.
+    """
+    for module in modules:
+        weight = module.site.weight
+        if "forward" in vars(module.target.module):
+            raise SpecTargetError(
+                f"the forward pass of `{module.target.name}` is replaced on the module itself, as accelerate does to "
+                "move weights between devices",
+                hint="load the model on one device",
+            )
+        if weight.is_meta:
+            raise SpecTargetError(
+                f"`{module.target.name}` is on the meta device: its weights are not loaded",
+                hint="load the weights first; `specdsl compile` needs none",
+            )
