@@ -19,7 +19,7 @@ from specdsl.elaborate.hyperparameters import HyperParameters, setting_size
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
 from specdsl.elaborate.targets import check_targets, relabelled, target_of
-from specdsl.elaborate.walks import all_syntax, node_sizes, reading_order, reads_own_module, with_solved_sizes
+from specdsl.elaborate.walks import all_syntax, reading_order, reads_own_module, with_solved_sizes
 from specdsl.errors import (
     SpecError,
     SpecLimitError,
@@ -93,7 +93,6 @@ class Elaborator:
     values: dict[str, Node] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     warnings: list[SpecError] = field(default_factory=list)
-    roots: list[Node] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
     _may_introduce: bool = False
 
@@ -116,8 +115,9 @@ class Elaborator:
         self._unread_names(errors)
         if not errors:
             self._attempt(errors, lambda: self._settle_sizes())
+        if not errors:
+            self._attempt(errors, self._refuse_unread_rank)
         raise_all(sorted(_distinct(errors), key=lambda error: error.span.start if error.span else 0))
-        self.roots = [*targets.values(), *(penalty.value for penalty in penalties)]
         self._check_settings()
         ir = self._finish(targets, penalties)
         scalings = {id(span) for span in self.expressions.scalings}
@@ -210,8 +210,20 @@ class Elaborator:
             waiting = [name for name in waiting if name not in read]
             for name in read:
                 self._attempt(errors, lambda name=name: self._factor_start(name))
+        for name in [name for name in self.clauses.factors if name in self.drafts]:
+            self._attempt(errors, lambda name=name: self._read_line_settings(name))
         if not errors:
             self._attempt(errors, self._refuse_circular_starts)
+
+    def _read_line_settings(self, name: str) -> None:
+        """Numbers in attributes and keys are names that something reads; `FactorLines` takes their values later."""
+        line, _ = self.clauses.factors[name]
+        for attribute in line.attributes:
+            if attribute.value is not None:
+                self.expressions.size(attribute.value, f"`{attribute.name}`")
+        for key in (key for kind in line.kinds for key in kind.keys):
+            if not (isinstance(key, tree.Name) and key.name == "role"):
+                self.expressions.size(key, "a key of `shared`")
 
     def _refuse_circular_starts(self) -> None:
         done: set[str] = set()
@@ -449,39 +461,43 @@ class Elaborator:
                 )
 
     def _read_hyper(self) -> set[str]:
-        found: set[str] = set()
-        sizes: list[Size] = []
-        for draft in self.drafts.values():
-            sizes += self.solver.shape(draft.shape)
-            sizes += node_sizes(draft.start)
-        for node in self.values.values():
-            sizes += node_sizes(node)
-        for root in self.roots:
-            sizes += node_sizes(root)
-        names = {name for size in sizes for name in self.solver.resolved(size).symbols}
-        while names - found:
-            name = (names - found).pop()
-            found.add(name)
-            if name in self.hyper:
-                names |= self.hyper[name].value.symbols
-        return {name for name in found if name in self.hyper}
+        """The hyper-parameters that something reads: by name, `r` also as the rank that no shape fixes."""
+        found = {name for name in self.hyper if name in self.used}
+        if self.solver.takes_rank or ("alpha" in found and "r" in self.hyper["alpha"].value.symbols):
+            found.add("r")
+        return found
 
     # -------------------------------------------------------------------------------------------- end
 
     def _unread_names(self, errors: list[SpecError]) -> None:
         if errors:
             return
-        for name, definition in self.clauses.definitions.items():
-            if name in self.used or name in ("r", "alpha"):
-                continue
-            if definition.together and any(other in self.used for other in definition.together):
-                continue
-            errors.append(SpecNameError(f"nothing reads `{name}`", definition.span, self._unread_hint(name)))
+        unread = {
+            name: definition
+            for name, definition in self.clauses.definitions.items()
+            if name != "r" and not self.used & {name, *definition.together}
+        }
+        inside = {
+            part.function if isinstance(part, tree.Call) else part.name
+            for definition in unread.values()
+            for part in all_syntax(definition.value)
+            if isinstance(part, tree.Name | tree.Call)
+        }
+        for name, definition in unread.items():
+            if name not in inside or unread.keys() <= inside:  # what only unread definitions read is no second mistake
+                errors.append(SpecNameError(f"nothing reads `{name}`", definition.span, self._unread_hint(name)))
         for name, (_, span) in self.clauses.factors.items():
             if name not in self.used:
                 errors.append(SpecNameError(f"nothing reads the factor `{name}`", span, self._unread_hint(name)))
 
+    def _refuse_unread_rank(self) -> None:
+        if "r" in self.clauses.definitions and "r" not in self._read_hyper():
+            span = self.clauses.definitions["r"].span
+            raise SpecNameError("nothing reads `r`", span, "no size is left for it; write it, as in `A : n x r`")
+
     def _unread_hint(self, name: str) -> str | None:
+        if name == "alpha":
+            return "a scale is always written, as in `W + alpha/r * A@B`"
         others = [other for other in self.drafts if other != name and self.drafts[other].line is None]
         near = did_you_mean(name, others)
         return near.replace("did you mean", "is it read as") if near else None

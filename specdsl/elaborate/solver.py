@@ -40,6 +40,7 @@ class ShapeSolver:
         self.conditions: list[Condition] = []
         self.pending: list[tuple[Size, Size, str, Span]] = []
         self.span: Span | None = None
+        self.takes_rank = False
         self._hyper_value = hyper_value
         self._count = 0
 
@@ -109,6 +110,7 @@ class ShapeSolver:
             free = self.resolved(size).as_symbol
             if free is not None and free.startswith("?"):
                 self.bindings[free] = rank
+                self.takes_rank = True
         waiting, self.pending = self.pending, []
         for left, right, why, span in waiting:
             self.span = span
