@@ -8,17 +8,8 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from specdsl.errors import did_you_mean, nearest
-from specdsl.runtime.roles import (
-    GROUPS,
-    ROLES,
-    SiteRow,
-    answers,
-    find_family,
-    is_linear,
-    is_role,
-    model_type_of,
-    split_tower,
-)
+from specdsl.role_names import GROUPS, ROLES, is_role, split_tower
+from specdsl.runtime.roles import SiteRow, answers, find_family, is_linear, model_type_of
 
 
 def explain_role(

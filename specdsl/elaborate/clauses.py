@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from specdsl import tree
-from specdsl.errors import SpecError, SpecNameError, SpecNotBuiltError, SpecSyntaxError, did_you_mean
+from specdsl.errors import SpecError, SpecNameError, SpecNotBuiltError, SpecSyntaxError, SpecTargetError, did_you_mean
 from specdsl.operators.registry import find_operator
+from specdsl.role_names import is_role, role_hint
 from specdsl.sizes import SIZE_FUNCTIONS
 from specdsl.source import Span
 
@@ -70,8 +71,10 @@ class Clauses:
                 if self.on is not None:
                     raise SpecSyntaxError("a spec has one `on`", clause.span, "join the items with commas")
                 self.on = clause
+                self._check_items((*clause.items, *clause.excluded))
             case tree.Train():
                 self.train += clause.items
+                self._check_items(clause.items)
             case tree.Penalty(value=value):
                 self.penalties.append(value)
             case tree.Bare(values=values):
@@ -90,6 +93,14 @@ class Clauses:
                     clause.span,
                     "use a spec for each placement",
                 )
+
+    def _check_items(self, items: tuple[tree.Item, ...]) -> None:
+        """A bare word is a role of the language; whether a model has it is seen when there is one."""
+        self.errors += [
+            SpecTargetError(f"`{item.text}` is no role", item.span, role_hint(item.text))
+            for item in items
+            if not item.is_pattern and not is_role(item.text)
+        ]
 
     def _add_header(self, clause: tree.Header) -> None:
         if clause.key in self.headers and clause.key != "note":
