@@ -11,6 +11,7 @@
     ├── SpecNotBuiltError           understood, but this version cannot do it
     ├── SpecTargetError             `on` or `train` matches nothing, or a module cannot carry the spec
     ├── SpecSettingError            a hyper-parameter or option is unknown or has an impossible value
+    ├── SpecOperatorError           an operator registered from Python is malformed, or its function fails
     ├── SpecMergeError              the update is no weight, or merging would damage the model
     ├── SpecCheckpointError         a saved adapter and the model do not belong together
     ├── SpecDataError               the data do not fit the task
@@ -111,6 +112,10 @@ class SpecTargetError(SpecError):
 
 class SpecSettingError(SpecError):
     """A hyper-parameter or an option is unknown or has an impossible value."""
+
+
+class SpecOperatorError(SpecError):
+    """An operator registered from Python is malformed, or its function fails or gives a wrong shape."""
 
 
 class SpecMergeError(SpecError):
