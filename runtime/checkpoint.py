@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from specdsl.elaborate.calls import OWN_OPERATORS, unknown_operators
 from specdsl.errors import SpecCheckpointError, SpecError, SpecFileError
 from specdsl.facts import depends_on_base
 from specdsl.ir import Initial, Site, topological
@@ -308,6 +309,12 @@ def _spec(record: AdapterRecord, folder: str | Path) -> Spec:
     try:
         return parse(record.spec, **{key: _number(value) for key, value in record.settings.items()})
     except (SpecError, ValueError) as error:
+        unknown = unknown_operators(record.spec)
+        if unknown:
+            names = ", ".join(f"`{name}`" for name in unknown)
+            raise SpecCheckpointError(
+                f"the spec in `{folder}` needs the operator {names}", hint=OWN_OPERATORS
+            ) from None
         reason = error.message if isinstance(error, SpecError) else error
         raise SpecCheckpointError(f"the spec in `{folder}` is not one that was saved: {reason}") from None
 

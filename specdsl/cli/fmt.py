@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from specdsl.cli.import_option import import_option
 from specdsl.cli.reporting import report_error
 from specdsl.cli.spec_argument import STDIN, existing_path, read_stdin, shown_name, spec_files
 from specdsl.errors import SpecError, SpecFileError
@@ -38,6 +39,7 @@ class Formatted:
 
 @click.command("fmt")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@import_option
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file is not in the standard style.")
 @click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
 def command(files: tuple[str, ...], check: bool, diff: bool) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from specdsl.cli.columns import columns
+from specdsl.cli.import_option import import_option
 from specdsl.cli.set_option import Settings, set_option
 from specdsl.cli.spec_argument import read_spec
 from specdsl.printing.explanation import Section
@@ -21,6 +22,7 @@ _TITLES = {"adapts": "formula"}
 @click.command("show")
 @click.argument("spec")
 @set_option
+@import_option
 def command(spec: str, set_texts: tuple[str, ...]) -> None:
     """Print a method's formula, factors, facts and source text.
 

@@ -9,6 +9,7 @@ from typing import Any
 from specdsl import tree
 from specdsl.elaborate.reading import Reading
 from specdsl.elaborate.signatures import operator_shape
+from specdsl.elaborate.walks import all_syntax
 from specdsl.errors import (
     SpecNameError,
     SpecNotBuiltError,
@@ -19,13 +20,32 @@ from specdsl.errors import (
 from specdsl.ir import Apply, Initial, Layers, Node, Part, Scalar, interned
 from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Operator, Option, Shape, find_operator, operator_names
+from specdsl.parser import parse_tree
 from specdsl.sizes import SIZE_FUNCTIONS, Size
 
 DATA_STATISTICS = ("cov", "pca", "grad", "fisher")
 EVENT_FUNCTIONS = (
     "allocate", "grow", "ema", "sensitivity", "cubic", "ridge", "workers", "prefill", "hardest", "split",
 )  # fmt: skip
+OWN_OPERATORS = "operators of your own are registered first: with `specdsl.operator`, or by `--import MODULE`"
 _REDUCTIONS = ("max", "min", "sum", "mean")
+
+
+def unknown_operators(text: str) -> list[str]:
+    """The names that a spec's text calls and neither the language, a registration nor the spec itself brings.
+
+    >>> unknown_operators("f(Z) = relu(Z) | W + quantised(f(A))@B")
+    ['quantised']
+    """
+    try:
+        syntax = parse_tree(text)
+    except SpecSyntaxError:
+        return []
+    calls = [part.function for part in all_syntax(syntax) if isinstance(part, tree.Call)]
+    equations = [clause for clause in syntax.clauses if isinstance(clause, tree.Equation)]
+    own = {left.function for clause in equations for left in clause.left if isinstance(left, tree.Call)}
+    known = {*operator_names(), *SIZE_FUNCTIONS, *DATA_STATISTICS, *EVENT_FUNCTIONS, "init", "layers", *own}
+    return sorted(set(calls) - known)
 
 
 class Calls(Reading):
@@ -60,7 +80,8 @@ class Calls(Reading):
                 return folded
         if operator is None:
             known = [*operator_names(), *SIZE_FUNCTIONS, "init", "layers", *self.names.known()]
-            raise SpecNameError(f"there is no operator or function `{name}`", syntax.span, did_you_mean(name, known))
+            hint = did_you_mean(name, known) or OWN_OPERATORS
+            raise SpecNameError(f"there is no operator or function `{name}`", syntax.span, hint)
         return self._call_operator(operator, syntax)
 
     def _call_function(self, syntax: tree.Call, parameters: tuple[str, ...], body: tree.Expr) -> Node:

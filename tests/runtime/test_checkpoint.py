@@ -358,6 +358,10 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a spec that is none": (
         edited(lambda record: record.update(spec="W + (A@B")), "the spec in `{folder}` is not one that was saved: ...",
     ),
+    "an operator that is not registered here": (
+        edited(lambda record: record.update(spec="W + quantised(A)@B | r = 2")),
+        "the spec in `{folder}` needs the operator `quantised`",
+    ),
     "an unknown field": (
         edited(lambda record: record.update(run="rm -r")),
         f"`{{folder}}/{RECORD}` is damaged: run: Extra inputs are not permitted",
