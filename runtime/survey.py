@@ -155,7 +155,12 @@ def _select(
         return select(model, None if on is None else _listed(on), exclude, layers, adaptable=_adaptable)
     excluded = [*_items(clause.excluded), *exclude]
     blocks = sorted({block for first, last in set(clause.layers) for block in range(first, last + 1)})
-    return select(model, _items(clause.items), excluded, layers or blocks or None, adaptable=_adaptable)
+    try:
+        return select(model, _items(clause.items), excluded, layers or blocks or None, adaptable=_adaptable)
+    except SpecTargetError as error:
+        if error.span is None and not layers and not exclude:  # layers have no place of their own
+            error.span = clause.span
+        raise
 
 
 def _adaptable(module: nn.Module) -> bool:

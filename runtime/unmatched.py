@@ -76,6 +76,8 @@ def _absent(text: str, kind: str, rows: Sequence[SiteRow]) -> tuple[str, str | N
         return message, f"did you mean `{', '.join(parts)}`?"
     if tower and any(answers(row.role, plain) for row in rows):
         return message, f"did you mean `{plain}`?"
+    if plain == "head":
+        return message, "`--task` gives a bare encoder one; in Python, load the model with a head"
     return message, f"the roles here are {summary(rows)}"
 
 

@@ -25,9 +25,12 @@ An error is raised short where the rule lives; `render` adds the place and the e
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from specdsl.source import Span
+
+LONGEST_NAME = 60
 
 
 class SpecError(Exception):
@@ -60,26 +63,32 @@ class SpecError(Exception):
 
     def render(self) -> str:
         """The error as it is shown: `file:line:col: message`, the excerpt with a caret, the hint."""
-        lines = [f"{self.span.location}: {self.message}" if self.span else self.message]
+        message = _shortened(self.message) if self.span else self.message
+        lines = [f"{self.span.location}: {message}" if self.span else message]
         if self.span:
             lines += self.span.excerpt()
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  hint: {_shortened(self.hint) if self.span else self.hint}")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
         """The error as the command line's `--json` prints it."""
         return {
-            "error": self.message,
+            "error": _shortened(self.message) if self.span else self.message,
             "kind": type(self).__name__,
             "path": self.path,
             "line": self.line,
             "column": self.column,
-            "hint": self.hint,
+            "hint": _shortened(self.hint) if self.hint and self.span else self.hint,
         }
 
     def __str__(self) -> str:
         return self.render()
+
+
+def _shortened(text: str) -> str:
+    """Names of a spec are cut after `LONGEST_NAME` characters, so that what is wrong stays readable."""
+    return re.sub(rf"\w{{{LONGEST_NAME + 1},}}", lambda name: f"{name.group()[: LONGEST_NAME - 1]}…", text)
 
 
 class SpecSyntaxError(SpecError):

@@ -9,6 +9,7 @@ from typing import Any
 from specdsl import tree
 from specdsl.elaborate.reading import Reading
 from specdsl.elaborate.signatures import operator_shape
+from specdsl.elaborate.slips import slip_hint
 from specdsl.elaborate.walks import all_syntax
 from specdsl.errors import (
     SpecNameError,
@@ -80,7 +81,7 @@ class Calls(Reading):
                 return folded
         if operator is None:
             known = [*operator_names(), *SIZE_FUNCTIONS, "init", "layers", *self.names.known()]
-            hint = did_you_mean(name, known) or OWN_OPERATORS
+            hint = slip_hint(name) or did_you_mean(name, known) or OWN_OPERATORS
             raise SpecNameError(f"there is no operator or function `{name}`", syntax.span, hint)
         return self._call_operator(operator, syntax)
 
@@ -270,6 +271,7 @@ class Calls(Reading):
         syntax: tree.Call,
     ) -> None:  # fmt: skip
         shape = tuple(self.size(size, f"a size of `{operator.name}`") for size in sizes)
+        self._refuse_numbers_as_sizes(operator, sizes, shape, syntax)
         if operator.name == "eye":
             if len(shape) > 1 or (not shape and expected is not None and len(expected) != 2):
                 raise SpecShapeError("`eye` takes one size and is a square matrix", syntax.span)
@@ -289,6 +291,19 @@ class Calls(Reading):
             raise SpecShapeError(
                 f"`{operator.name}` needs its sizes here", syntax.span, f"as in `{operator.name}(n, r)`"
             )
+
+    def _refuse_numbers_as_sizes(
+        self, operator: Operator, written: list[tree.Expr], shape: Shape, syntax: tree.Call
+    ) -> None:
+        """`normal(0, 0.02)` means a mean and a deviation elsewhere."""
+        for size, one in zip(shape, written, strict=True):
+            number = size.constant
+            if number is None or (number >= 1 and number.denominator == 1):
+                continue
+            names = [option.name for option in operator.options if option.name not in ("seed", "shape", "size")]
+            takes = f"takes one number, `{names[0]}`" if len(names) == 1 else f"takes {len(names) or 'no'} numbers"
+            hint = f"`{operator.name}({syntax.arguments[-1].span.text})` is around zero" if len(names) == 1 else None
+            raise SpecShapeError(f"`{one.span.text}` is no size: `{operator.name}` {takes}, and sizes", one.span, hint)
 
 
 _REQUIRED = Option("", "size").default

@@ -46,6 +46,7 @@ class Clauses:
     on: tree.On | None = None
     train: list[tree.Item] = field(default_factory=list)
     errors: list[SpecError] = field(default_factory=list)
+    failed: dict[str, SpecError] = field(default_factory=dict)
 
     @staticmethod
     def of(spec: tree.SpecTree) -> Clauses:
@@ -55,6 +56,7 @@ class Clauses:
                 clauses._add(clause)
             except SpecError as error:
                 clauses.errors.append(error)
+                clauses.failed |= dict.fromkeys(_names_on_the_left(clause), error)
         clauses._choose_target(spec)
         return clauses
 
@@ -189,7 +191,14 @@ class Clauses:
         if name in RESERVED:
             raise SpecNameError(f"`{name}` has a fixed meaning and cannot be defined", span, "choose another name")
         if name in self.definitions or name in self.factors:
-            raise SpecNameError(f"`{name}` is introduced twice", span)
+            raise SpecNameError(f"`{name}` is introduced twice", span, self._one_line_hint(name, span))
+
+    def _one_line_hint(self, name: str, span: Span) -> str | None:
+        """Shape and start of a factor are told in one clause."""
+        line, _ = self.factors.get(name, (None, span))
+        if line is None or (line.shape is None) == (line.start is None):
+            return None
+        return f"shape and start stand in one clause: `{name} : n x r ~ kaiming`"
 
     def _add_factors(self, line: tree.FactorLine) -> None:
         for name in line.names:
@@ -244,7 +253,10 @@ class Clauses:
     def _choose_target(self, spec: tree.SpecTree) -> None:
         if not self.targets and not self.bare and not self.errors:
             text = "the spec is empty" if not spec.clauses else "the spec has no target"
+            swallowing = next((header for header in self.headers.values() if "|" in header.text), None)
             hint = "say what is adapted, for example `W + A@B`"
+            if swallowing is not None:
+                hint = f"`{swallowing.key}:` takes the line to its end; what follows its `|` needs a line of its own"
             self.errors.append(SpecSyntaxError(text, Span(spec.span.source, 0, 0), hint))
         if self.targets:
             self.penalties += self.bare
@@ -252,3 +264,13 @@ class Clauses:
         else:
             self.penalties += self.bare[1:]
             self.bare = self.bare[:1]
+
+
+def _names_on_the_left(clause: tree.Clause) -> list[str]:
+    """The names that a clause would have introduced."""
+    match clause:
+        case tree.FactorLine(names=parts) | tree.Equation(left=parts):
+            names = [part.function if isinstance(part, tree.Call) else part.name
+                     for part in parts if isinstance(part, tree.Name | tree.Call)]  # fmt: skip
+            return [name for name in names if name not in RESERVED]
+    return []

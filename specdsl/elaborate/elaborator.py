@@ -16,9 +16,10 @@ from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
 from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
 from specdsl.elaborate.hyperparameters import HyperParameters, setting_size
+from specdsl.elaborate.slips import TRANSPOSED, slip_hint
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
-from specdsl.elaborate.targets import check_targets, relabelled, target_of
+from specdsl.elaborate.targets import check_targets, refuse_input, relabelled, target_of
 from specdsl.elaborate.walks import all_syntax, reading_order, reads_own_module, with_solved_sizes
 from specdsl.errors import (
     SpecError,
@@ -171,6 +172,7 @@ class Elaborator:
 
     def _fit_target(self, name: str, node: Node, span: Span) -> None:
         wanted = SITE_SHAPES[name]
+        refuse_input(name, node, span)
         shape = self.solver.shape(node.shape)
         self.solver.span = span
         if len(shape) != len(wanted):
@@ -278,6 +280,7 @@ class Elaborator:
         return [*introduced, *SITE_SHAPES, "n", "m", "r", "alpha", "layer", "tokens"]
 
     def function(self, name: str) -> tuple[tuple[str, ...], tree.Expr] | None:
+        self._refuse_failed(name)
         definition = self.clauses.definitions.get(name)
         if definition is None or definition.parameters is None:
             return None
@@ -295,12 +298,14 @@ class Elaborator:
 
     def primed(self, name: str, span: Span) -> Node:
         if name not in self.clauses.targets:
-            raise SpecNameError(f"`{name}'` is read, but no equation assigns it", span)
+            hint = None if name in TARGETS else TRANSPOSED.format(matrix=name)
+            raise SpecNameError(f"`{name}'` is read, but no equation assigns it", span, hint)
         self.used.add(f"{name}'")
         return self._target_value(name)
 
     def look_up(self, name: str, span: Span) -> Node:
         self.used.add(name)
+        self._refuse_failed(name)
         if name in SITE_SHAPES:
             return interned(Site(SITE_SHAPES[name], name))
         if name in self.clauses.definitions:
@@ -316,6 +321,11 @@ class Elaborator:
             return self._introduce(name, span)
         raise self._unknown(name, span)
 
+    def _refuse_failed(self, name: str) -> None:
+        """A name whose own clause is wrong is no second mistake: the same error again, which is shown once."""
+        if name in self.clauses.failed and name not in self.clauses.names():
+            raise self.clauses.failed[name]
+
     def _reads_convolution(self) -> bool:
         names = {"kh", "kw"}
         return any(isinstance(part, tree.Name) and part.name in names for part in all_syntax(self.spec))
@@ -323,7 +333,12 @@ class Elaborator:
     def _unknown(self, name: str, span: Span) -> SpecNameError:
         if name == "role":
             return SpecNameError("`role` is a key of `shared(role)` and no number", span)
-        hint = did_you_mean(name, [*self.known(), *operator_names()])
+        hint = did_you_mean(name, [known for known in self.known() if len(known) > 1]) or slip_hint(name)
+        hint = hint or did_you_mean(name, self.known())
+        if hint is None and self.expressions.label == "penalty" and not name[0].isupper():
+            near = did_you_mean(name, operator_names())
+            hint = near if near and len(name) > 5 else f"set its value: `{name} = 0.1`"
+        hint = hint or did_you_mean(name, operator_names())
         if UNDECLARED.fullmatch(name):
             return SpecNameError(
                 f"`{name}` is unknown here: penalties, starts and sizes introduce no names", span,

@@ -57,19 +57,19 @@ def test_without_it_the_operator_is_unknown(run: Run) -> None:
         ("", "nowhere.py", "there is no file `nowhere.py`\n"),
         ("", "no_such_module", "there is no Python module `no_such_module`\n"),
         (
-            "", "operators_here",
-            "there is no Python module `operators_here`\n  hint: a file is named by its path: `--import operators_here.py`\n",
+            "", "ours",
+            "there is no Python module `ours`\n  hint: a file is named by its path: `--import ours.py`\n",
         ),
-        ("1/0", "./operators_here.py",
-         "importing `./operators_here.py` fails: ZeroDivisionError: division by zero\n"),
-        ("import no_such_module", "operators_here.py",
-         "importing `operators_here.py` fails: No module named 'no_such_module'\n"),
-        (OPERATOR.replace("keeps_zero", "keeps_zeros"), "operators_here.py",
+        ("1/0", "./ours.py",
+         "importing `./ours.py` fails: ZeroDivisionError: division by zero\n"),
+        ("import no_such_module", "ours.py",
+         "importing `ours.py` fails: No module named 'no_such_module'\n"),
+        (OPERATOR.replace("keeps_zero", "keeps_zeros"), "ours.py",
          "`moved_down`: there is no fact `keeps_zeros`\n  hint: did you mean `keeps_zero`?\n"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_imported_is_an_error(run: Run, tmp_path: Path, text: str, name: str, message: str) -> None:
-    (tmp_path / "operators_here.py").write_text(text)
+    (tmp_path / "ours.py").write_text(text)
     result = run("check", "lora", "--import", name)
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", message)
 
