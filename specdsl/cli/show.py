@@ -36,12 +36,12 @@ def command(spec: str, set_texts: tuple[str, ...]) -> None:
 
 
 def _parts(spec: Spec) -> Iterator[list[str]]:
-    heading = [spec.label if spec.title or spec.name != "<spec>" else spec_line(spec.tree)]
+    heading = [spec.label if spec.title or not spec.name.startswith("<") else spec_line(spec.tree)]
     yield heading + [text for text in (spec.cite, spec.note) if text]
     for section in spec.explain().sections:
         if section.title in SHOWN:
             yield [_TITLES.get(section.title, section.title), *columns(_without_reasons(section))]
-    name = "" if spec.name == "<spec>" else f" ({spec.name})"
+    name = "" if spec.name.startswith("<") else f" ({spec.name})"
     yield [f"source{name}", *(f"  {line}".rstrip() for line in spec.text.strip().splitlines())]
 
 
