@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from specdsl.elaborate.calls import OWN_OPERATORS, unknown_operators
 from specdsl.errors import SpecCheckpointError, SpecError
 from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.adapter_record import AdapterRecord, read
@@ -62,6 +63,12 @@ def _spec(record: AdapterRecord, folder: str | Path) -> Spec:
     try:
         return parse(record.spec, **{key: _number(value) for key, value in record.settings.items()})
     except (SpecError, ValueError) as error:
+        unknown = unknown_operators(record.spec)
+        if unknown:
+            names = ", ".join(f"`{name}`" for name in unknown)
+            raise SpecCheckpointError(
+                f"the spec in `{folder}` needs the operator {names}", hint=OWN_OPERATORS
+            ) from None
         reason = error.message if isinstance(error, SpecError) else error
         raise SpecCheckpointError(f"the spec in `{folder}` is not one that was saved: {reason}") from None
 

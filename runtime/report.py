@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
+from specdsl.runtime.folded_names import folded_names, pattern_of
 from specdsl.runtime.survey import Survey
 from specdsl.runtime.surveyed_modules import SurveyedModule
 
@@ -99,17 +97,17 @@ class AdapterReport:
         """The rows with repeated blocks folded, in model order."""
         groups: dict[tuple[Any, ...], list[ModuleRow]] = {}
         for row in self.modules:
-            key = (_pattern(row.name), row.role, row.kind, row.n, row.m, row.factors, row.plan)
+            key = (pattern_of(row.name), row.role, row.kind, row.n, row.m, row.factors, row.plan)
             groups.setdefault(key, []).append(row)
         return [
             FoldedRow(
-                _folded_name(key[0], rows),
+                folded_names(row.name for row in rows)[0],
                 len(rows),
                 rows[0],
                 sum(row.trainable for row in rows),
                 sum(row.stored for row in rows),
             )
-            for key, rows in groups.items()
+            for rows in groups.values()
         ]
 
     def __str__(self) -> str:
@@ -171,28 +169,3 @@ def _row(survey: Survey, module: SurveyedModule) -> ModuleRow:
         module.target.name, module.target.role, module.site.kind, sizes["n"], sizes["m"], ", ".join(shapes),
         module.trainable, module.stored, plan.order, plan.flops, plan.floor, plan.saved,
     )  # fmt: skip
-
-
-def _pattern(name: str) -> str:
-    return re.sub(r"(?<![^.])\d+(?![^.])", "*", name)
-
-
-def _folded_name(pattern: str, rows: list[ModuleRow]) -> str:
-    if len(rows) == 1 or "*" not in pattern:
-        return rows[0].name
-    numbers = [[int(part) for part in row.name.split(".") if part.isdigit()] for row in rows]
-    columns = [sorted(set(column)) for column in zip(*numbers, strict=True)]
-    for column in columns:
-        shown = _ranges(column) if len(column) > 1 else str(column[0])
-        pattern = pattern.replace("*", f"{{{shown}}}" if len(column) > 1 else shown, 1)
-    return pattern
-
-
-def _ranges(numbers: list[int]) -> str:
-    return ", ".join(_runs(numbers))
-
-
-def _runs(numbers: list[int]) -> Iterator[str]:
-    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
-        part = [number for _, number in run]
-        yield str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}"

@@ -21,22 +21,8 @@ from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers.pytorch_utils import Conv1D
 
+from specdsl.role_names import GROUPS, split_tower
 from specdsl.runtime.families import FAMILIES, HEADS, Family
-
-TOWERS = ("encoder", "decoder", "text", "vision")
-GROUPS = {
-    "attention": ("query", "key", "value", "qkv", "output"),
-    "cross_attention": ("query", "key", "value", "qkv", "output"),
-    "mlp": ("up", "gate", "down"),
-}
-"""A group's name stands for all its roles."""
-ROLES = (
-    *(f"{group}.{part}" for group, parts in GROUPS.items() for part in parts),
-    "embedding",
-    "norm",
-    "conv",
-    "head",
-)
 
 
 @dataclass(frozen=True)
@@ -115,18 +101,6 @@ def answers(role: str | None, item: str) -> bool:
     if wanted_tower and wanted_tower != tower:
         return False
     return plain == wanted or (wanted in GROUPS and plain.startswith(f"{wanted}."))
-
-
-def split_tower(role: str) -> tuple[str | None, str]:
-    """`decoder.mlp.up` -> (`decoder`, `mlp.up`); `mlp.up` -> (None, `mlp.up`)."""
-    first, _, rest = role.partition(".")
-    return (first, rest) if first in TOWERS and rest else (None, role)
-
-
-def is_role(item: str) -> bool:
-    """Whether the language has that role or group, in this model or another."""
-    plain = split_tower(item)[1]
-    return plain in ROLES or plain in GROUPS
 
 
 def is_linear(module: nn.Module) -> bool:

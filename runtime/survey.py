@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import nn
 
 from specdsl.errors import (
@@ -19,7 +17,6 @@ from specdsl.ir import SpecIR, reads
 from specdsl.layer_ranges import Layers, layer_numbers
 from specdsl.lowering.adapted import adapters_of
 from specdsl.lowering.sites import LayerSite, site_of
-from specdsl.node_sizes import node_sizes
 from specdsl.plan import layer_lists
 from specdsl.printing.expression_text import expression_text
 from specdsl.runtime.frozen_base import base_parameters
@@ -149,7 +146,12 @@ def _select(
         return select(model, None if on is None else _listed(on), exclude, layers, adaptable=_adaptable)
     excluded = [*_items(clause.excluded), *exclude]
     blocks = sorted({block for first, last in set(clause.layers) for block in range(first, last + 1)})
-    return select(model, _items(clause.items), excluded, layers or blocks or None, adaptable=_adaptable)
+    try:
+        return select(model, _items(clause.items), excluded, layers or blocks or None, adaptable=_adaptable)
+    except SpecTargetError as error:
+        if error.span is None and not layers and not exclude:  # layers have no place of their own
+            error.span = clause.span
+        raise
 
 
 def _adaptable(module: nn.Module) -> bool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from specdsl.errors import SpecError, SpecTargetError, raise_all
+from specdsl.role_names import GROUPS
 from specdsl.runtime.items import Item, matches
 from specdsl.runtime.layer_numbers import check_layers, ranges
 from specdsl.runtime.roles import (
-    GROUPS,
     SiteRow,
     answers,
     find_family,

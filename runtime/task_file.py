@@ -66,7 +66,9 @@ class TaskFile(BaseModel):
         try:
             text = path.read_text(encoding="utf-8")
         except OSError as error:
-            hint = "only `train` writes one" if folder.is_dir() else None
+            if not folder.is_dir():
+                raise SpecFileError(f"there is no folder `{folder}`", hint="`train` writes one") from error
+            hint = "only `train` writes one"
             raise SpecFileError(f"cannot read `{path}`: {error.strerror}", hint=hint) from error
         try:
             return cls.model_validate_json(text)

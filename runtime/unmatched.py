@@ -8,17 +8,8 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from specdsl.errors import did_you_mean, nearest
-from specdsl.runtime.roles import (
-    GROUPS,
-    ROLES,
-    SiteRow,
-    answers,
-    find_family,
-    is_linear,
-    is_role,
-    model_type_of,
-    split_tower,
-)
+from specdsl.role_names import GROUPS, ROLES, is_role, split_tower
+from specdsl.runtime.roles import SiteRow, answers, find_family, is_linear, model_type_of
 
 
 def explain_role(
@@ -85,6 +76,8 @@ def _absent(text: str, kind: str, rows: Sequence[SiteRow]) -> tuple[str, str | N
         return message, f"did you mean `{', '.join(parts)}`?"
     if tower and any(answers(row.role, plain) for row in rows):
         return message, f"did you mean `{plain}`?"
+    if plain == "head":
+        return message, "`--task` gives a bare encoder one; in Python, load the model with a head"
     return message, f"the roles here are {summary(rows)}"
 
 

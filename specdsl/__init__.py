@@ -22,6 +22,7 @@ from specdsl.errors import (
     SpecMergeError,
     SpecNameError,
     SpecNotBuiltError,
+    SpecOperatorError,
     SpecSettingError,
     SpecShapeError,
     SpecStartError,
@@ -50,9 +51,9 @@ _LATER = {
 
 __all__ = [
     "Adapter", "Option", "Spec", "SpecCheckpointError", "SpecDataError", "SpecError", "SpecErrors", "SpecFileError",
-    "SpecLimitError", "SpecMergeError", "SpecNameError", "SpecNotBuiltError", "SpecSettingError", "SpecShapeError",
-    "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "attach", "load", "operator", "parse",
-    "weight",
+    "SpecLimitError", "SpecMergeError", "SpecNameError", "SpecNotBuiltError", "SpecOperatorError", "SpecSettingError",
+    "SpecShapeError", "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "attach", "load",
+    "operator", "parse", "weight",
 ]  # fmt: skip
 
 

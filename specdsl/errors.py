@@ -11,6 +11,7 @@
     ├── SpecNotBuiltError           understood, but this version cannot do it
     ├── SpecTargetError             `on` or `train` matches nothing, or a module cannot carry the spec
     ├── SpecSettingError            a hyper-parameter or option is unknown or has an impossible value
+    ├── SpecOperatorError           an operator registered from Python is malformed, or its function fails
     ├── SpecMergeError              the update is no weight, or merging would damage the model
     ├── SpecCheckpointError         a saved adapter and the model do not belong together
     ├── SpecDataError               the data do not fit the task
@@ -24,9 +25,12 @@ An error is raised short where the rule lives; `render` adds the place and the e
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 from specdsl.source import Span
+
+LONGEST_NAME = 60
 
 
 class SpecError(Exception):
@@ -59,26 +63,32 @@ class SpecError(Exception):
 
     def render(self) -> str:
         """The error as it is shown: `file:line:col: message`, the excerpt with a caret, the hint."""
-        lines = [f"{self.span.location}: {self.message}" if self.span else self.message]
+        message = _shortened(self.message) if self.span else self.message
+        lines = [f"{self.span.location}: {message}" if self.span else message]
         if self.span:
             lines += self.span.excerpt()
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  hint: {_shortened(self.hint) if self.span else self.hint}")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
         """The error as the command line's `--json` prints it."""
         return {
-            "error": self.message,
+            "error": _shortened(self.message) if self.span else self.message,
             "kind": type(self).__name__,
             "path": self.path,
             "line": self.line,
             "column": self.column,
-            "hint": self.hint,
+            "hint": _shortened(self.hint) if self.hint and self.span else self.hint,
         }
 
     def __str__(self) -> str:
         return self.render()
+
+
+def _shortened(text: str) -> str:
+    """Names of a spec are cut after `LONGEST_NAME` characters, so that what is wrong stays readable."""
+    return re.sub(rf"\w{{{LONGEST_NAME + 1},}}", lambda name: f"{name.group()[: LONGEST_NAME - 1]}…", text)
 
 
 class SpecSyntaxError(SpecError):
@@ -111,6 +121,10 @@ class SpecTargetError(SpecError):
 
 class SpecSettingError(SpecError):
     """A hyper-parameter or an option is unknown or has an impossible value."""
+
+
+class SpecOperatorError(SpecError):
+    """An operator registered from Python is malformed, or its function fails or gives a wrong shape."""
 
 
 class SpecMergeError(SpecError):

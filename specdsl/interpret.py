@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from specdsl.arrays import Array, Arrays
+from specdsl.errors import SpecError, SpecOperatorError
 from specdsl.folds import unrolled
 from specdsl.ir import Apply, Choice, Fold, Node, Part, Scalar
+from specdsl.operators.registry import is_built_in
 from specdsl.sizes import Environment, Number, Size
 
 Leaf = Callable[[Node], Array]
@@ -91,16 +93,55 @@ def _value(node: Node, values: Mapping[Node, Array], xp: Arrays, sizes: Sizes, l
         case Scalar():
             return float(sizes.number(node.size))
         case Part():
-            return values[node.of][node.index]
+            value = values[node.of][node.index]
+            if isinstance(node.of, Apply) and not is_built_in(node.of.operator):
+                _check_shape(node.of.operator, value, sizes.shape(node.shape))
+            return value
         case Choice():
             return values[chosen(node, sizes)]
         case Fold():
             return values[unrolled(node, sizes.integer(node.count))]
         case Apply() if node.definition.draw is None:
             arguments = [_array(values[argument], xp, node) for argument in node.arguments]
-            return node.definition.value(xp, *arguments, **concrete_options(node, sizes))
+            if is_built_in(node.operator):
+                return node.definition.value(xp, *arguments, **concrete_options(node, sizes))
+            return _guarded(node, arguments, xp, sizes)
         case _:
             return leaf(node)
+
+
+def _guarded(node: Apply, arguments: list[Array], xp: Arrays, sizes: Sizes) -> Array:
+    """The value of an operator registered from Python, which may fail or break its own signature."""
+    name = node.operator
+    try:
+        value = node.definition.value(xp, *arguments, **concrete_options(node, sizes))
+    except SpecError:
+        raise
+    except Exception as error:
+        given = " and ".join(_shown(getattr(argument, "shape", ())) for argument in arguments) or "no array"
+        problem = f"the function of the operator `{name}` fails on {given}: {type(error).__name__}: {error}"
+        raise SpecOperatorError(
+            problem, hint="it takes the array namespace first; every array comes from it"
+        ) from error
+    count = len(node.definition.outputs)
+    if count == 1:
+        _check_shape(name, value, sizes.shape(node.shape))
+    elif not isinstance(value, tuple | list) or len(value) != count:
+        raise SpecOperatorError(f"the function of the operator `{name}` gives no {count} values, as its signature says")
+    return value
+
+
+def _check_shape(name: str, value: Array, wanted: tuple[int, ...]) -> None:
+    shape = None if value is None else tuple(getattr(value, "shape", ()))
+    if shape != wanted:
+        found = "nothing" if shape is None else _shown(shape)
+        raise SpecOperatorError(
+            f"the function of the operator `{name}` gives {found} where its signature says {_shown(wanted)}"
+        )
+
+
+def _shown(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, shape)) or "a number"
 
 
 TAKES_NUMBERS = frozenset({"add", "times", "scale", "divide", "negative"})

@@ -12,7 +12,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from specdsl import limits, tree
-from specdsl.errors import SpecLimitError, SpecSyntaxError
+from specdsl.errors import SpecLimitError, SpecSyntaxError, nearest
 from specdsl.grammar.mistakes import MISTAKES, Mistake
 from specdsl.grammar.tables import parser
 from specdsl.source import Source, Span
@@ -88,6 +88,10 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> SpecSyntaxError:
     bracket = _unbalanced(source, token, start)
     if bracket is not None:
         return bracket
+    if token.type in {"NAME", "NUMBER"} and _is_item_list(source, start):
+        wrong = _wrong_item(source, before, span, token)
+        if wrong is not None:
+            return wrong
     if token.type in _OPERANDS | {"LPAR", "LSQB"} and _ends_operand(before):
         return _missing_operator(source, before, span, token)
     if token.type in _ENDINGS and before and before[-1] in "+-*/@%^=,<>." and not _is_item_list(source, start):
@@ -97,6 +101,8 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> SpecSyntaxError:
     mistake = _known_mistake(error)
     if mistake is not None:
         return SpecSyntaxError(mistake.message, span, mistake.hint)
+    if re.match(r"\.t\b", source.text[start:]):
+        return SpecSyntaxError("`.t` cannot stand here", span, "a transpose is written `A.T`")
     shown = "the end of the clause" if token.type in _ENDINGS else f"`{token}`"
     return SpecSyntaxError(f"{shown} cannot stand here", span, _expectation(error))
 
@@ -141,7 +147,24 @@ def _unbalanced(source: Source, token: Token, stop: int) -> SpecSyntaxError | No
 def _is_item_list(source: Source, stop: int) -> bool:
     """Whether the clause before `stop` names targets, in which a comma joins no operands."""
     begin = max((found.end() for found in _CLAUSE_END.finditer(source.text, 0, stop)), default=0)
-    return re.match(r"\s*(on|train)\s", source.text[begin:stop]) is not None
+    return re.match(r"\s*(on|train)\s[^:]*$", source.text[begin:stop]) is not None
+
+
+def _wrong_item(source: Source, before: str, span: Span, token: Token) -> SpecSyntaxError | None:
+    """A word too many where targets are named: a slip for `layers`, a missing comma, a module's name without quotes."""
+    dotted = re.search(r"[A-Za-z_][A-Za-z0-9_.]*\.$", before)
+    if dotted is not None:
+        rest = re.match(r"[A-Za-z0-9_.]*", source.text[span.start :])
+        name = Span(source, dotted.start(), span.start + (rest.end() if rest else 0))
+        hint = f'a module is named by a pattern in double quotes, as in `"(.*\\.)?{re.escape(name.text)}"`'
+        return SpecSyntaxError(f"`{name.text}` is no role", name, hint)
+    if not _ends_operand(before):
+        return None
+    message, last = f"`{token}` cannot stand here", re.split(r"[\s,]", before)[-1]
+    slip = nearest(str(token), ("layers", "except")) or (nearest(last, ("layers",)) if token.isdigit() else None)
+    if slip is not None:
+        return SpecSyntaxError(message, span, f"did you mean `{slip}`?")
+    return SpecSyntaxError(message, span, f"{'layers' if last.isdigit() else 'targets'} are separated by commas")
 
 
 def _ends_operand(before: str) -> bool:
@@ -157,6 +180,8 @@ def _missing_operator(source: Source, before: str, span: Span, token: Token) -> 
     start = len(before)
     while start > 0 and (before[start - 1].isalnum() or before[start - 1] in "_'"):
         start -= 1
+    number = re.search(r"[0-9]+\.[0-9]+$", before)
+    start = number.start() if number is not None else start
     left = before[start:] or before[-1]
     choice = f"`{left}*{token}`" if left[0].isdigit() else f"`{left}@{token}` or `{left}*{token}`"
     hint = f"did you mean {choice}?" if token.type == "NAME" else None

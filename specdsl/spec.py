@@ -76,7 +76,7 @@ class Spec:
         """A short name for a `repr`: the title, else the file's stem, else the text on one line."""
         if self.title:
             return self.title
-        if self.name != "<spec>":
+        if not self.name.startswith("<"):
             return Path(self.name).stem
         return spec_line(self.tree)
 
@@ -146,6 +146,15 @@ class Spec:
 
 
 _LIBRARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def parse_text(text: str, name: str = "<spec>", /, **hyperparameters: Any) -> Spec:
+    """A checked spec of a text that is never a name or a path; errors call it `name`.
+
+    Raises:
+        SpecError: the spec is wrong.
+    """
+    return _checked(text, name, hyperparameters)
 
 
 def parse(text_or_path: str | Path, /, **hyperparameters: Any) -> Spec:

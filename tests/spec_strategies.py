@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from fractions import Fraction
 from typing import Any
@@ -194,6 +195,8 @@ OUTPUTS = (
 PENALTIES = ("orth({0})", "penalty 0.1 * norm({0})^2", "penalty sum(abs({0}))")
 NUMBERS = ("", "r = 4", "r = 2*2")
 PLACES = ("", "on attention", "on attention.query, mlp except mlp.gate layers 0..3, 7", 'on "encoder.*dense"')
+_READS_RANK = re.compile(r"\br\b|[A-Dv]\d+\)*[@*][A-D]")
+"""A size r, or a product of two factors, whose inner size is r."""
 HEADS = ("", "title: A method # 1", "note: about\n  it", "cite: arXiv:0000.00000")
 
 
@@ -221,7 +224,9 @@ def well_typed_specs(draw: st.DrawFn) -> str:
         free += [names[one] for one in "ABCD" if f"{{{one}}}" in pattern and f"{{{one}}}" not in started]
     for penalty in draw(st.lists(st.sampled_from(PENALTIES), max_size=2)) if free else []:
         clauses.append(penalty.format(draw(st.sampled_from(free))))
-    clauses += [draw(st.sampled_from(extra)) for extra in (NUMBERS, PLACES, HEADS)]
+    written = " ".join([*terms, *clauses])
+    extras = (NUMBERS if _READS_RANK.search(written) else (), PLACES, HEADS)
+    clauses += [draw(st.sampled_from(extra)) for extra in extras if extra]
     target, prime = " + ".join(terms), "y'" if terms[0].startswith("y") else "W'"
     form = draw(st.sampled_from(["{0}", "{1} = {0}", "whole = {0} | {1} = whole"]))
     rest = [*clauses, *([] if form == "{0}" else [form.format(target, prime)])]

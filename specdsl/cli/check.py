@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from specdsl.cli.import_option import import_option
 from specdsl.cli.json_option import json_option
 from specdsl.cli.reporting import print_json, report_error
 from specdsl.cli.set_option import Settings, set_option
@@ -20,6 +21,7 @@ UNREADABLE = 2
 @click.command("check")
 @click.argument("specs", nargs=-1, required=True, metavar="SPEC...")
 @set_option
+@import_option
 @json_option
 def command(specs: tuple[str, ...], set_texts: tuple[str, ...], as_json: bool) -> int:
     """Check specs: files, folders, library names or lines of text.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from specdsl.cli.compiled import compile_spec
+from specdsl.cli.import_option import import_option
 from specdsl.cli.json_option import json_option
 from specdsl.cli.placement_options import Placement, placement_options
 from specdsl.cli.progress import working
@@ -21,6 +22,7 @@ from specdsl.cli.spec_argument import read_spec
     "--model", required=True, help="A folder, a hub id, or a well-known name such as deberta-v3-base, gpt2, llama-2-7b."
 )
 @set_option
+@import_option
 @placement_options
 @click.option("--task", help="Give the model the head of a task: classification, regression, ...")
 @click.option("--num-labels", type=click.IntRange(min=1), help="Outputs of that head.")

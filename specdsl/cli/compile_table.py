@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from specdsl.cli.columns import columns
-from specdsl.cli.folded_names import folded_names
 
 if TYPE_CHECKING:
     from specdsl.cli.compiled import Compiled
@@ -22,19 +22,27 @@ if TYPE_CHECKING:
 _RIGHT = ("n x m", "trained", "cost", "saved", "stored")
 _HEADINGS = ("module", "role", "n x m", "factors", "trained", "plan", "cost", "saved")
 _WIDEST = 250
+_NARROW = 120
 
 
 def print_report(compiled: Compiled) -> None:
     """Print modules, penalties, facts, size conditions, what is left out, and the totals."""
     # A file or a pipe has no width: there every row stays on one line.
-    console = Console(width=None if sys.stdout.isatty() else _WIDEST, highlight=False)
+    console = Console(width=None if _has_width() else _WIDEST, highlight=False)
     report = compiled.report
     click.echo(f"{report.label} on {compiled.loaded.name}: {_modules(len(report.modules))}")
-    with console.capture() as table:
-        console.print(_table(report.folded()))
-    click.echo("\n".join(line.rstrip() for line in table.get().splitlines()))
+    if console.width < _NARROW:
+        click.echo("\n".join(_blocks(report.folded(), console.width)))
+    else:
+        with console.capture() as table:
+            console.print(_table(report.folded()))
+        click.echo("\n".join(line.rstrip() for line in table.get().splitlines()))
     for line in _lines(compiled):
         click.echo(line)
+
+
+def _has_width() -> bool:
+    return sys.stdout.isatty()
 
 
 def _table(rows: list[FoldedRow]) -> Table:
@@ -55,7 +63,24 @@ def _table(rows: list[FoldedRow]) -> Table:
     return table
 
 
+def _blocks(rows: list[FoldedRow], width: int) -> Iterator[str]:
+    """The rows of the table below each other, for terminals that are too narrow for its columns."""
+    for folded in rows:
+        row = folded.row
+        numbers = (
+            row.role, f"{row.n} x {row.m}", f"{folded.trainable:,} trained", f"cost {_share(row.flops, row.floor)}",
+            f"saved {_size(row.saved)}",
+        )  # fmt: skip
+        yield ""
+        yield from wrap(folded.pattern, width, break_on_hyphens=False)
+        for text in ("  ".join(part for part in numbers if part), row.factors, f"y' = {row.plan}"):
+            yield from wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    yield ""
+
+
 def _lines(compiled: Compiled) -> Iterator[str]:
+    from specdsl.runtime.folded_names import folded_names
+
     report = compiled.report
     yield "cost and saved are per module: operations beyond the frozen layer's own, and bytes kept for the backward"
     yield f"pass, for {compiled.tokens:,} tokens in float32"
@@ -85,6 +110,8 @@ def _facts(compiled: Compiled) -> list[tuple[str, ...]]:
 
 def _left_out(compiled: Compiled) -> list[tuple[str, str]]:
     """Every reason once, with the folded names of the modules that it holds for."""
+    from specdsl.runtime.folded_names import folded_names
+
     reasons: dict[str, list[str]] = {}
     for name, why in compiled.report.skipped:
         reasons.setdefault(why, []).append(name)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from specdsl.cli.columns import columns
+from specdsl.cli.import_option import import_option
 from specdsl.cli.json_option import json_option
 from specdsl.cli.progress import working
 from specdsl.cli.reporting import print_json
@@ -19,6 +20,7 @@ from specdsl.cli.training_options import settings_of, settings_options
 @click.option("--data", required=True, help="As for `train`.")
 @click.option("--model", help="The base model, where it is not where it was in training.")
 @settings_options(only=("eval_limit", "eval_batch_size", "device"))
+@import_option
 @json_option
 def command(folder: Path, data: str, model: str | None, as_json: bool, **given: Any) -> None:
     """Print the metrics of an adapter that `train` saved.

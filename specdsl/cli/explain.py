@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from specdsl.cli.import_option import import_option
 from specdsl.cli.set_option import Settings, set_option
 from specdsl.cli.spec_argument import read_spec
 
@@ -12,6 +13,7 @@ from specdsl.cli.spec_argument import read_spec
 @click.argument("spec")
 @click.option("--model", help="Also show what the spec is in this model; as for `compile`.")
 @set_option
+@import_option
 def command(spec: str, model: str | None, set_texts: tuple[str, ...]) -> None:
     """Print all that a spec leaves unsaid, and why it is so.
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import click
 
+from specdsl.cli.import_option import import_option
 from specdsl.cli.reporting import report_error
-from specdsl.cli.spec_argument import STDIN, existing_path, read_stdin, shown_name, spec_files
+from specdsl.cli.spec_argument import STDIN, STDIN_NAME, existing_path, read_stdin, shown_name, spec_files
 from specdsl.errors import SpecError, SpecFileError
-from specdsl.spec import parse, read_spec_file
+from specdsl.spec import parse, parse_text, read_spec_file
 
 WOULD_CHANGE = 1
 FAILED = 2
@@ -38,6 +39,7 @@ class Formatted:
 
 @click.command("fmt")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@import_option
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a file is not in the standard style.")
 @click.option("--diff", is_flag=True, help="Change nothing; print what would change.")
 def command(files: tuple[str, ...], check: bool, diff: bool) -> int:
@@ -86,7 +88,7 @@ def _formatted(place: str | Path) -> Formatted:
     """
     if place == STDIN:
         text = read_stdin()
-        return Formatted("<stdin>", text, _standard(text, str(parse(text))))
+        return Formatted(STDIN_NAME, text, _standard(text, str(parse_text(text, STDIN_NAME))))
     path = existing_path(str(place))
     if path is None or not path.is_file():
         raise SpecFileError(f"there is no file `{shown_name(place)}`")

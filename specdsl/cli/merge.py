@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
+from specdsl.cli.import_option import import_option
 from specdsl.cli.progress import working
 
 
 @click.command("merge")
 @click.argument("folder", type=click.Path(path_type=Path))
+@import_option
 @click.option("--model", help="The base model; the one of the training where it is not given.")
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="A new folder for the merged model."

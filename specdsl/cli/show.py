@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from specdsl.cli.columns import columns
+from specdsl.cli.import_option import import_option
 from specdsl.cli.set_option import Settings, set_option
 from specdsl.cli.spec_argument import read_spec
 from specdsl.printing.explanation import Section
@@ -21,6 +22,7 @@ _TITLES = {"adapts": "formula"}
 @click.command("show")
 @click.argument("spec")
 @set_option
+@import_option
 def command(spec: str, set_texts: tuple[str, ...]) -> None:
     """Print a method's formula, factors, facts and source text.
 
@@ -34,12 +36,12 @@ def command(spec: str, set_texts: tuple[str, ...]) -> None:
 
 
 def _parts(spec: Spec) -> Iterator[list[str]]:
-    heading = [spec.label if spec.title or spec.name != "<spec>" else spec_line(spec.tree)]
+    heading = [spec.label if spec.title or not spec.name.startswith("<") else spec_line(spec.tree)]
     yield heading + [text for text in (spec.cite, spec.note) if text]
     for section in spec.explain().sections:
         if section.title in SHOWN:
             yield [_TITLES.get(section.title, section.title), *columns(_without_reasons(section))]
-    name = "" if spec.name == "<spec>" else f" ({spec.name})"
+    name = "" if spec.name.startswith("<") else f" ({spec.name})"
     yield [f"source{name}", *(f"  {line}".rstrip() for line in spec.text.strip().splitlines())]
 
 

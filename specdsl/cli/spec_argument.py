@@ -10,9 +10,10 @@ from specdsl import limits
 from specdsl.cli.set_option import Settings
 from specdsl.errors import SpecFileError, SpecSettingError, did_you_mean
 from specdsl.library_specs import library_path
-from specdsl.spec import Spec, parse
+from specdsl.spec import Spec, parse, parse_text
 
 STDIN = "-"
+STDIN_NAME = "<stdin>"
 _LONGEST_PATH = 4096
 
 
@@ -24,7 +25,10 @@ def read_spec(argument: str | Path, settings: Settings | None = None) -> Spec:
         SpecError: the spec is wrong, or a setting does not fit it.
     """
     settings = settings or Settings()
-    spec = parse(_source(argument), **settings.numbers)
+    if argument == STDIN:
+        spec = parse_text(read_stdin(), STDIN_NAME, **settings.numbers)
+    else:
+        spec = parse(_source(argument), **settings.numbers)
     indices = [name for name, factor in spec.ir.factors.items() if factor.kind == "index"]
     for name in settings.indices:
         if name not in indices:
@@ -83,8 +87,6 @@ def read_stdin() -> str:
 
 def _source(argument: str | Path) -> str | Path:
     """What `specdsl.parse` reads an argument from."""
-    if argument == STDIN:
-        return read_stdin()
     if isinstance(argument, Path) or _is_method(argument):
         return argument
     path = existing_path(argument)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from specdsl.cli.columns import columns
+from specdsl.cli.import_option import import_option
 from specdsl.cli.json_option import json_option
 from specdsl.cli.placement_options import Placement, placement_options
 from specdsl.cli.progress import training_progress, working
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     "--data", required=True, help="A .csv, .json, .jsonl or .parquet file, a folder, or a data set of the hub."
 )
 @set_option
+@import_option
 @placement_options
 @click.option("--config", type=click.Path(path_type=Path), help="A YAML or TOML file with the settings below.")
 @settings_options()

@@ -9,6 +9,8 @@ from typing import Any
 from specdsl import tree
 from specdsl.elaborate.measuring import Measuring, is_layers
 from specdsl.elaborate.signatures import operator_shape
+from specdsl.elaborate.slips import slip_hint
+from specdsl.elaborate.walks import all_syntax
 from specdsl.errors import (
     SpecNameError,
     SpecShapeError,
@@ -19,9 +21,28 @@ from specdsl.ir import Apply, Initial, Layers, Measured, Node, Part, Scalar, int
 from specdsl.measures import MEASURES
 from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Operator, Option, Shape, find_operator, operator_names
+from specdsl.parser import parse_tree
 from specdsl.sizes import SIZE_FUNCTIONS, Size
 
+OWN_OPERATORS = "operators of your own are registered first: with `specdsl.operator`, or by `--import MODULE`"
 _REDUCTIONS = ("max", "min", "sum", "mean")
+
+
+def unknown_operators(text: str) -> list[str]:
+    """The names that a spec's text calls and neither the language, a registration nor the spec itself brings.
+
+    >>> unknown_operators("f(Z) = relu(Z) | W + quantised(f(A))@B")
+    ['quantised']
+    """
+    try:
+        syntax = parse_tree(text)
+    except SpecSyntaxError:
+        return []
+    calls = [part.function for part in all_syntax(syntax) if isinstance(part, tree.Call)]
+    equations = [clause for clause in syntax.clauses if isinstance(clause, tree.Equation)]
+    own = {left.function for clause in equations for left in clause.left if isinstance(left, tree.Call)}
+    known = {*operator_names(), *SIZE_FUNCTIONS, *MEASURES, "hardest", "init", "layers", *own}
+    return sorted(set(calls) - known)
 
 
 class Calls(Measuring):
@@ -54,7 +75,8 @@ class Calls(Measuring):
                 return folded
         if operator is None:
             known = [*operator_names(), *SIZE_FUNCTIONS, "init", "layers", *self.names.known()]
-            raise SpecNameError(f"there is no operator or function `{name}`", syntax.span, did_you_mean(name, known))
+            hint = slip_hint(name) or did_you_mean(name, known) or OWN_OPERATORS
+            raise SpecNameError(f"there is no operator or function `{name}`", syntax.span, hint)
         return self._call_operator(operator, syntax)
 
     def _call_function(self, syntax: tree.Call, parameters: tuple[str, ...], body: tree.Expr) -> Node:
@@ -254,6 +276,7 @@ class Calls(Measuring):
         syntax: tree.Call,
     ) -> None:  # fmt: skip
         shape = tuple(self.size(size, f"a size of `{operator.name}`") for size in sizes)
+        self._refuse_numbers_as_sizes(operator, sizes, shape, syntax)
         if operator.name == "eye":
             if len(shape) > 1 or (not shape and expected is not None and len(expected) != 2):
                 raise SpecShapeError("`eye` takes one size and is a square matrix", syntax.span)
@@ -273,6 +296,19 @@ class Calls(Measuring):
             raise SpecShapeError(
                 f"`{operator.name}` needs its sizes here", syntax.span, f"as in `{operator.name}(n, r)`"
             )
+
+    def _refuse_numbers_as_sizes(
+        self, operator: Operator, written: list[tree.Expr], shape: Shape, syntax: tree.Call
+    ) -> None:
+        """`normal(0, 0.02)` means a mean and a deviation elsewhere."""
+        for size, one in zip(shape, written, strict=True):
+            number = size.constant
+            if number is None or (number >= 1 and number.denominator == 1):
+                continue
+            names = [option.name for option in operator.options if option.name not in ("seed", "shape", "size")]
+            takes = f"takes one number, `{names[0]}`" if len(names) == 1 else f"takes {len(names) or 'no'} numbers"
+            hint = f"`{operator.name}({syntax.arguments[-1].span.text})` is around zero" if len(names) == 1 else None
+            raise SpecShapeError(f"`{one.span.text}` is no size: `{operator.name}` {takes}, and sizes", one.span, hint)
 
 
 _REQUIRED = Option("", "size").default

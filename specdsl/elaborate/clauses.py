@@ -7,8 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from specdsl import limits, tree
-from specdsl.errors import SpecError, SpecLimitError, SpecNameError, SpecNotBuiltError, SpecSyntaxError, did_you_mean
+from specdsl.errors import (
+    SpecError,
+    SpecLimitError,
+    SpecNameError,
+    SpecNotBuiltError,
+    SpecSyntaxError,
+    SpecTargetError,
+    did_you_mean,
+)
 from specdsl.operators.registry import find_operator
+from specdsl.role_names import is_role, role_hint
 from specdsl.sizes import SIZE_FUNCTIONS
 from specdsl.source import Span
 
@@ -52,6 +61,7 @@ class Clauses:
     """Whether some clauses are limited to some modules."""
     train: list[tree.Item] = field(default_factory=list)
     errors: list[SpecError] = field(default_factory=list)
+    failed: dict[str, SpecError] = field(default_factory=dict)
 
     @staticmethod
     def of(spec: tree.SpecTree) -> Clauses:
@@ -61,6 +71,7 @@ class Clauses:
                 clauses._add(clause)
             except SpecError as error:
                 clauses.errors.append(error)
+                clauses.failed |= dict.fromkeys(_names_on_the_left(clause), error)
         clauses._choose_target(spec)
         return clauses
 
@@ -77,8 +88,10 @@ class Clauses:
                 if self.on is not None:
                     raise SpecSyntaxError("a spec has one `on`", clause.span, "join the items with commas")
                 self.on = clause
+                self._check_items((*clause.items, *clause.excluded))
             case tree.Train():
                 self.train += clause.items
+                self._check_items(clause.items)
             case tree.Penalty(value=value):
                 self.penalties.append(value)
             case tree.Bare(values=values):
@@ -91,8 +104,17 @@ class Clauses:
                 self.events.append(clause)
             case tree.OnClause(clause=inner):  # the whole of a spec in parts; `placement` gives each its own
                 self.is_in_parts = True
+                self._check_items(clause.items)
                 if isinstance(inner, tree.Header | tree.On | tree.Train):
                     raise SpecSyntaxError("only equations, factors and penalties are limited to modules", inner.span)
+
+    def _check_items(self, items: tuple[tree.Item, ...]) -> None:
+        """A bare word is a role of the language; whether a model has it is seen when there is one."""
+        self.errors += [
+            SpecTargetError(f"`{item.text}` is no role", item.span, role_hint(item.text))
+            for item in items
+            if not item.is_pattern and not is_role(item.text)
+        ]
 
     def _add_header(self, clause: tree.Header) -> None:
         if clause.key in self.headers and clause.key != "note":
@@ -191,7 +213,14 @@ class Clauses:
         if name in RESERVED:
             raise SpecNameError(f"`{name}` has a fixed meaning and cannot be defined", span, "choose another name")
         if name in self.definitions or name in self.factors:
-            raise SpecNameError(f"`{name}` is introduced twice", span)
+            raise SpecNameError(f"`{name}` is introduced twice", span, self._one_line_hint(name, span))
+
+    def _one_line_hint(self, name: str, span: Span) -> str | None:
+        """Shape and start of a factor are told in one clause."""
+        line, _ = self.factors.get(name, (None, span))
+        if line is None or (line.shape is None) == (line.start is None):
+            return None
+        return f"shape and start stand in one clause: `{name} : n x r ~ kaiming`"
 
     def _add_factors(self, line: tree.FactorLine) -> None:
         if [name.name for name in line.names if isinstance(name, tree.Name)] == ["W"] and line.shape is not None:
@@ -253,7 +282,10 @@ class Clauses:
     def _choose_target(self, spec: tree.SpecTree) -> None:
         if not self.targets and not self.bare and not self.errors and not self.is_in_parts:
             text = "the spec is empty" if not spec.clauses else "the spec has no target"
+            swallowing = next((header for header in self.headers.values() if "|" in header.text), None)
             hint = "say what is adapted, for example `W + A@B`"
+            if swallowing is not None:
+                hint = f"`{swallowing.key}:` takes the line to its end; what follows its `|` needs a line of its own"
             self.errors.append(SpecSyntaxError(text, Span(spec.span.source, 0, 0), hint))
         if self.targets:
             self.penalties += self.bare
@@ -261,3 +293,13 @@ class Clauses:
         else:
             self.penalties += self.bare[1:]
             self.bare = self.bare[:1]
+
+
+def _names_on_the_left(clause: tree.Clause) -> list[str]:
+    """The names that a clause would have introduced."""
+    match clause:
+        case tree.FactorLine(names=parts) | tree.Equation(left=parts):
+            names = [part.function if isinstance(part, tree.Call) else part.name
+                     for part in parts if isinstance(part, tree.Name | tree.Call)]  # fmt: skip
+            return [name for name in names if name not in RESERVED]
+    return []

@@ -18,9 +18,10 @@ from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
 from specdsl.elaborate.hyperparameters import HyperParameters, check_settings, setting_size
 from specdsl.elaborate.measuring import allocated
+from specdsl.elaborate.slips import TRANSPOSED, slip_hint
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
-from specdsl.elaborate.targets import check_targets, relabelled, target_of
+from specdsl.elaborate.targets import check_targets, refuse_input, relabelled, target_of
 from specdsl.elaborate.views import KERNEL, WeightView
 from specdsl.elaborate.walks import all_syntax, reading_order, reads_own_module
 from specdsl.errors import (
@@ -47,7 +48,7 @@ from specdsl.ir import (
     reads,
     topological,
 )
-from specdsl.node_sizes import node_sizes, with_sizes
+from specdsl.node_sizes import with_sizes
 from specdsl.nodes import apply, scalar
 from specdsl.operators.registry import Shape, operator_names
 from specdsl.printing.syntax_text import SyntaxText
@@ -100,7 +101,6 @@ class Elaborator:
     values: dict[str, Node] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     warnings: list[SpecError] = field(default_factory=list)
-    roots: list[Node] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
     _may_introduce: bool = False
     measured_sizes: dict[str, Node] = field(default_factory=dict)
@@ -128,9 +128,9 @@ class Elaborator:
         self._unread_names(errors)
         if not errors:
             self._attempt(errors, lambda: self._check_added_rows(targets))
+        if not errors and not self.is_part:
+            self._attempt(errors, self._refuse_unread_rank)
         raise_all(sorted(_distinct(errors), key=lambda error: error.span.start if error.span else 0))
-        self.roots = [*targets.values(), *(penalty.value for penalty in penalties)]
-        self.roots += [value for event in events for value in event.values]
         if not self.is_part:
             check_settings(self.settings, self._read_hyper())
         ir = self._finish(targets, penalties, events)
@@ -219,6 +219,7 @@ class Elaborator:
 
     def _fit_target(self, name: str, node: Node, span: Span) -> None:
         wanted = self._view.shape if name == "W" and self._view is not None else SITE_SHAPES[name]
+        refuse_input(name, node, span)
         shape = self.solver.shape(node.shape)
         if name == "y" and len(shape) == 2 and TOKENS.symbols <= shape[0].symbols:
             wanted = (shape[0], M_SIZE)
@@ -267,8 +268,20 @@ class Elaborator:
             waiting = [name for name in waiting if name not in read]
             for name in read:
                 self._attempt(errors, lambda name=name: self._factor_start(name))
+        for name in [name for name in self.clauses.factors if name in self.drafts]:
+            self._attempt(errors, lambda name=name: self._read_line_settings(name))
         if not errors:
             self._attempt(errors, self._refuse_circular_starts)
+
+    def _read_line_settings(self, name: str) -> None:
+        """Numbers in attributes and keys are names that something reads; `FactorLines` takes their values later."""
+        line, _ = self.clauses.factors[name]
+        for attribute in line.attributes:
+            if attribute.value is not None:
+                self.expressions.size(attribute.value, f"`{attribute.name}`")
+        for key in (key for kind in line.kinds for key in kind.keys):
+            if not (isinstance(key, tree.Name) and key.name == "role"):
+                self.expressions.size(key, "a key of `shared`")
 
     def _refuse_circular_starts(self) -> None:
         done: set[str] = set()
@@ -323,6 +336,7 @@ class Elaborator:
         return [*introduced, *SITE_SHAPES, "n", "m", "r", "alpha", "layer", "tokens"]
 
     def function(self, name: str) -> tuple[tuple[str, ...], tree.Expr] | None:
+        self._refuse_failed(name)
         definition = self.clauses.definitions.get(name)
         if definition is None or definition.parameters is None:
             return None
@@ -340,12 +354,14 @@ class Elaborator:
 
     def primed(self, name: str, span: Span) -> Node:
         if name not in self.clauses.targets:
-            raise SpecNameError(f"`{name}'` is read, but no equation assigns it", span)
+            hint = None if name in TARGETS else TRANSPOSED.format(matrix=name)
+            raise SpecNameError(f"`{name}'` is read, but no equation assigns it", span, hint)
         self.used.add(f"{name}'")
         return self._target_value(name)
 
     def look_up(self, name: str, span: Span) -> Node:
         self.used.add(name)
+        self._refuse_failed(name)
         if name == "W" and self._view is not None:
             return self._view.base
         if name in SITE_SHAPES:
@@ -363,6 +379,11 @@ class Elaborator:
             return self._introduce(name, span)
         raise self._unknown(name, span)
 
+    def _refuse_failed(self, name: str) -> None:
+        """A name whose own clause is wrong is no second mistake: the same error again, which is shown once."""
+        if name in self.clauses.failed and name not in self.clauses.names():
+            raise self.clauses.failed[name]
+
     def _reads_convolution(self) -> bool:
         names = {"kh", "kw"}  # c alone may be a factor
         return any(isinstance(part, tree.Name) and part.name in names for part in all_syntax(self.spec))
@@ -370,7 +391,12 @@ class Elaborator:
     def _unknown(self, name: str, span: Span) -> SpecNameError:
         if name == "role":
             return SpecNameError("`role` is a key of `shared(role)` and no number", span)
-        hint = did_you_mean(name, [*self.known(), *operator_names()])
+        hint = did_you_mean(name, [known for known in self.known() if len(known) > 1]) or slip_hint(name)
+        hint = hint or did_you_mean(name, self.known())
+        if hint is None and self.expressions.label == "penalty" and not name[0].isupper():
+            near = did_you_mean(name, operator_names())
+            hint = near if near and len(name) > 5 else f"set its value: `{name} = 0.1`"
+        hint = hint or did_you_mean(name, operator_names())
         if UNDECLARED.fullmatch(name):
             return SpecNameError(
                 f"`{name}` is unknown here: penalties, starts and sizes introduce no names", span,
@@ -502,39 +528,43 @@ class Elaborator:
                     )
 
     def _read_hyper(self) -> set[str]:
-        found: set[str] = set()
-        sizes: list[Size] = []
-        for draft in self.drafts.values():
-            sizes += self.solver.shape(draft.shape)
-            sizes += node_sizes(draft.start)
-        for node in self.values.values():
-            sizes += node_sizes(node)
-        for root in self.roots:
-            sizes += node_sizes(root)
-        names = {name for size in sizes for name in self.solver.resolved(size).symbols}
-        while names - found:
-            name = (names - found).pop()
-            found.add(name)
-            if name in self.hyper:
-                names |= self.hyper[name].value.symbols
-        return {name for name in found if name in self.hyper}
+        """The hyper-parameters that something reads: by name, `r` also as the rank that no shape fixes."""
+        found = {name for name in self.hyper if name in self.used}
+        if self.solver.takes_rank or ("alpha" in found and "r" in self.hyper["alpha"].value.symbols):
+            found.add("r")
+        return found
 
     # -------------------------------------------------------------------------------------------- end
 
     def _unread_names(self, errors: list[SpecError]) -> None:
         if errors:
             return
-        for name, definition in self.clauses.definitions.items():
-            if name in self.used or name in ("r", "alpha"):
-                continue
-            if definition.together and any(other in self.used for other in definition.together):
-                continue
-            errors.append(SpecNameError(f"nothing reads `{name}`", definition.span, self._unread_hint(name)))
+        unread = {
+            name: definition
+            for name, definition in self.clauses.definitions.items()
+            if name != "r" and not self.used & {name, *definition.together}
+        }
+        inside = {
+            part.function if isinstance(part, tree.Call) else part.name
+            for definition in unread.values()
+            for part in all_syntax(definition.value)
+            if isinstance(part, tree.Name | tree.Call)
+        }
+        for name, definition in unread.items():
+            if name not in inside or unread.keys() <= inside:  # what only unread definitions read is no second mistake
+                errors.append(SpecNameError(f"nothing reads `{name}`", definition.span, self._unread_hint(name)))
         for name, (_, span) in self.clauses.factors.items():
             if name not in self.used:
                 errors.append(SpecNameError(f"nothing reads the factor `{name}`", span, self._unread_hint(name)))
 
+    def _refuse_unread_rank(self) -> None:
+        if "r" in self.clauses.definitions and "r" not in self._read_hyper():
+            span = self.clauses.definitions["r"].span
+            raise SpecNameError("nothing reads `r`", span, "no size is left for it; write it, as in `A : n x r`")
+
     def _unread_hint(self, name: str) -> str | None:
+        if name == "alpha":
+            return "a scale is always written, as in `W + alpha/r * A@B`"
         others = [other for other in self.drafts if other != name and self.drafts[other].line is None]
         near = did_you_mean(name, others)
         return near.replace("did you mean", "is it read as") if near else None

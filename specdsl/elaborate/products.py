@@ -7,6 +7,7 @@ from fractions import Fraction
 from specdsl import limits, tree
 from specdsl.elaborate.broadcasting import elementwise_shape, matmul_shape
 from specdsl.elaborate.reading import Reading
+from specdsl.elaborate.slips import TRANSPOSED
 from specdsl.elaborate.solver import shape_text
 from specdsl.errors import (
     SpecLimitError,
@@ -167,6 +168,11 @@ class Products(Reading):
 
     def _read_power(self, syntax: tree.Power) -> Node:
         base = self._operand(syntax.base)
+        letter = syntax.exponent.name if isinstance(syntax.exponent, tree.Name) else ""
+        if base.ndim and letter in ("T", "t", "H") and letter not in self.names.known():
+            raise SpecSyntaxError(
+                f"`{syntax.span.text}` is no power", syntax.span, TRANSPOSED.format(matrix=syntax.base.span.text)
+            )
         exponent = self.size_of(self._operand(syntax.exponent), syntax.exponent, "an exponent")
         number = exponent.constant
         if number is not None and abs(number) > limits.EXPONENT:

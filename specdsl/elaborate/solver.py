@@ -41,6 +41,7 @@ class ShapeSolver:
         self.pending: list[tuple[Size, Size, str, Span]] = []
         self.span: Span | None = None
         self.indices: dict[str, Size] = {}  # what counts in the folds around, and how far
+        self.takes_rank = False
         self._hyper_value = hyper_value
         self._count = 0
 
@@ -126,6 +127,7 @@ class ShapeSolver:
             free = self.resolved(size).as_symbol
             if free is not None and free.startswith("?"):
                 self.bindings[free] = rank
+                self.takes_rank = True
         waiting, self.pending = self.pending, []
         for left, right, why, span in waiting:
             self.span = span

@@ -23,7 +23,6 @@ from specdsl.interpret import Sizes, concrete_options, evaluate
 from specdsl.ir import (
     Apply,
     Factor,
-    FactorIR,
     Given,
     GivenIR,
     Initial,
@@ -31,7 +30,6 @@ from specdsl.ir import (
     Measured,
     Node,
     Ranked,
-    Scalar,
     Site,
     SpecIR,
     reads,
@@ -124,17 +122,8 @@ def _check_factors(ir: SpecIR, trials: list[_Trial]) -> None:
         what = f"the factor {names} never trains" if len(dead) == 1 else f"the factors {names} never train"
         raise SpecStartError(
             f"{what}: nothing changes with {'it' if len(dead) == 1 else 'them'}, at the start or after a step",
-            dead[0].span, _dead_hint([factor.name for factor in dead if _is_zero(factor)]),
+            dead[0].span, _dead_hint([factor.name for factor in dead if trials[0].starts_at_zero(factor.name)]),
         )  # fmt: skip
-
-
-def _is_zero(factor: FactorIR) -> bool:
-    start = factor.start
-    if isinstance(start, Apply) and start.operator == "fill":
-        start = start.arguments[0]
-    return (isinstance(start, Apply) and start.operator == "zeros") or (
-        isinstance(start, Scalar) and start.size.constant == 0
-    )
 
 
 def _dead_hint(zeros: list[str]) -> str:
@@ -289,6 +278,9 @@ class _Trial:
         if not np.all(np.isfinite(value)):
             return float("nan")
         return float(np.max(np.abs(value - self.site[name])))
+
+    def starts_at_zero(self, name: str) -> bool:
+        return not np.any(self.starting.factor(name))
 
     def alive(self) -> set[str]:
         """The factors that something changes with, at the start or after up to two small steps.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from specdsl.elaborate.solver import shape_text
 from specdsl.errors import SpecStartError
 from specdsl.ir import (
     Apply,
@@ -51,7 +52,7 @@ def settle_starts(ir: SpecIR, spans: Mapping[str, Span]) -> SpecIR:
     """
     settler = _Settler(ir, spans)
     for name, root in ir.targets.items():
-        settler.base = name
+        settler.base, settler.root = name, root
         settler.make_base(root)
     settler.make_added_terms_zero()
     factors = {name: settler.settled(factor) for name, factor in ir.factors.items()}
@@ -63,6 +64,7 @@ class _Settler:
     ir: SpecIR
     spans: Mapping[str, Span]
     base: str = "W"
+    root: Node | None = None
     starts: dict[str, tuple[str, str]] = field(default_factory=dict)
     added: list[Node] = field(default_factory=list)
     visited: set[Node] = field(default_factory=set)
@@ -158,6 +160,19 @@ class _Settler:
 
     def _refuse(self, node: Node) -> None:
         text = expression_text(node)
+        assert self.root is not None
+        whole = expression_text(self.root)
+        if not self.carries(self.root):
+            raise SpecStartError(
+                f"no default start: `{whole}` does not read {self.base}", self.spans[self.base],
+                f"did you mean `{self.base} + {whole}`?",
+            )  # fmt: skip
+        if node.shape != self.root.shape:
+            raise SpecStartError(
+                f"no default start: `{text}`, {shape_text(node.shape)}, multiplies {self.base} and no value of its "
+                "factors makes it the identity", self.spans[self.base],
+                f"did you mean `{self.base} + {whole}`? Otherwise state the starts and `starts: elsewhere`",
+            )  # fmt: skip
         raise SpecStartError(
             f"no default start: `{text}` multiplies {self.base} and no value of its factors makes it the identity",
             self.spans[self.base],

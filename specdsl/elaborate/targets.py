@@ -44,13 +44,7 @@ def check_targets(targets: Mapping[str, Node], clauses: Clauses, used: set[str])
     for name in ("W", "b"):
         if name not in targets:
             continue
-        span = clauses.targets[name][0].span
-        wrong = reads(targets[name]) & {"x", "y"}
-        if wrong:
-            raise SpecNameError(
-                f"{name}' reads `{min(wrong)}`, but a weight cannot depend on the input", span,
-                "write an equation for y'",
-            )  # fmt: skip
+        refuse_input(name, targets[name], clauses.targets[name][0].span)
     if "W" in targets and not clauses.homogeneous and "b" in reads(targets["W"]):
         raise SpecNameError(
             "W' reads the bias `b`", _where("b", clauses.targets["W"][0]),
@@ -65,6 +59,16 @@ def check_targets(targets: Mapping[str, Node], clauses: Clauses, used: set[str])
                 )  # fmt: skip
     if "x" in targets and "y" in reads(targets["x"]):
         raise SpecNameError("x' reads the output `y`", _where("y", clauses.targets["x"][0]))
+
+
+def refuse_input(name: str, node: Node, span: Span) -> None:
+    """Raise where W' or b' reads x or y."""
+    wrong = reads(node) & {"x", "y"} if name in ("W", "b") else None
+    if wrong:
+        raise SpecNameError(
+            f"{name}' reads `{min(wrong)}`, but a weight cannot depend on the input", span,
+            "write an equation for y'",
+        )  # fmt: skip
 
 
 def _where(name: str, syntax: tree.Expr) -> Span:

@@ -22,7 +22,10 @@ from specdsl.operators.registry import (
     operator,
     operator_names,
     remove_operator,
+    seal_built_in,
 )
+
+seal_built_in()
 
 __all__ = [
     "Operator", "Option", "add_operator", "all_operators", "decompositions", "elementwise", "find_operator",

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter
+from inspect import signature as python_signature
+from keyword import iskeyword
 from string import Formatter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
-from specdsl.errors import SpecNameError
+from specdsl.errors import SpecNameError, SpecOperatorError, did_you_mean
+from specdsl.operators.signature_check import HINT, check_signature
 from specdsl.sizes import Size
 
 Shape = tuple[Size, ...]
@@ -156,37 +160,99 @@ class Operator:
 
 
 _TABLE: dict[str, Operator] = {}
+_BUILT_IN: set[str] = set()
 
 
-def add_operator(operator: Operator) -> Operator:
+def add_operator(operator: Operator, *, replace: bool = False) -> Operator:
     """Enter `operator` into the table.
 
+    Args:
+        replace: whether an operator of that name may be there already; those of the language stay.
+
     Raises:
-        SpecNameError: the name is taken, or is no plain name, or the form in torch reads what is not there.
+        SpecNameError: the name is taken, or is no plain name.
+        SpecOperatorError: a fact, an option or the signature is none, or the function does not take its arrays, or
+            the form in torch reads what is not there.
     """
-    if operator.name in _TABLE:
-        raise SpecNameError(f"an operator `{operator.name}` exists already")
-    if not operator.name.isidentifier():
-        raise SpecNameError(f"`{operator.name}` is no name for an operator", hint="use letters, digits and `_`")
+    if operator.name in _BUILT_IN:
+        raise SpecNameError(f"`{operator.name}` is an operator of the language and stays", hint="choose another name")
+    if operator.name in _TABLE and not replace:
+        hint = "`replace=True` puts this one in its place"
+        raise SpecNameError(f"an operator `{operator.name}` exists already", hint=hint)
+    if _BUILT_IN:
+        check_operator(operator)
     _check_form(operator)
     _TABLE[operator.name] = operator
     return operator
 
 
 def _check_form(operator: Operator) -> None:
-    """Raise SpecNameError unless the form in torch reads nothing but the operator's own arrays and options."""
+    """Raise SpecOperatorError unless the form in torch reads nothing but the operator's own arrays and options."""
     known = {"shape", "like", *(option.name for option in operator.options)}
     try:
         fields = [field for _, field, _, _ in Formatter().parse(operator.torch or "")]
     except ValueError as error:
-        raise SpecNameError(f"the form of `{operator.name}` in torch is no template: {error}") from None
+        raise SpecOperatorError(f"the form of `{operator.name}` in torch is no template: {error}") from None
     for field in fields:
         is_array = field is not None and field.isdecimal() and (operator.variadic or int(field) < len(operator.inputs))
         if field is not None and not is_array and field not in known:
-            raise SpecNameError(
+            raise SpecOperatorError(
                 f"the form of `{operator.name}` in torch reads `{{{field}}}`, which is none of its arrays and options",
                 hint=f"`{{0}}` is its first array; options are {', '.join(sorted(known))}",
             )
+
+
+def check_operator(operator: Operator) -> None:
+    """Raise unless the registration is complete in itself.
+
+    Raises:
+        SpecNameError: the name is no plain name.
+        SpecOperatorError: a fact, an option or the signature is none, or the function does not take its arrays.
+    """
+    name = operator.name
+    if not name.isidentifier() or iskeyword(name) or name.startswith("_"):
+        raise SpecNameError(f"`{name}` is no name for an operator", hint="use letters, digits and `_`")
+    for fact in sorted(operator.facts - set(get_args(Fact))):
+        hint = did_you_mean(fact, get_args(Fact)) or f"the facts are {', '.join(get_args(Fact))}"
+        raise SpecOperatorError(f"`{name}`: there is no fact `{fact}`", hint=hint)
+    for option in operator.options:
+        if option.kind not in get_args(OptionKind):
+            hint = f"the kinds are {', '.join(get_args(OptionKind))}"
+            raise SpecOperatorError(f"`{name}`: its option `{option.name}` is of no kind `{option.kind}`", hint=hint)
+    if operator.signature.count("->") != 1:
+        raise SpecOperatorError(f"the signature of `{name}`, `{operator.signature}`, needs one `->`", hint=HINT)
+    options = [option.name for option in operator.options]
+    if operator.shape is None:
+        check_signature(name, operator.signature, operator.inputs, operator.outputs, options)
+    if not operator.variadic and operator.draw is None:
+        _check_function(operator, options)
+
+
+def _check_function(operator: Operator, options: Sequence[str]) -> None:
+    try:
+        taken = python_signature(operator.value)
+    except (TypeError, ValueError):
+        return  # a builtin of C without a readable signature
+    try:
+        taken.bind(None, *operator.inputs, **dict.fromkeys(options))
+    except TypeError as error:
+        count = len(operator.inputs)
+        arrays = f"{count} array{'s' * (count != 1)}"
+        shown = ", ".join(["xp", *(f"array{place}" for place in range(1, count + 1)), *options])
+        raise SpecOperatorError(
+            f"the function of `{operator.name}` does not take {arrays} as its signature says: {error}",
+            hint=f"it is called as `{operator.name}({shown})`",
+        ) from None
+
+
+def seal_built_in() -> None:
+    """Remember the operators registered so far as those of the language."""
+    _BUILT_IN.update(_TABLE)
+
+
+def is_built_in(name: str) -> bool:
+    """Whether the language brings the operator."""
+    return name in _BUILT_IN
 
 
 def operator(
@@ -194,7 +260,7 @@ def operator(
     signature: str,
     *,
     facts: Sequence[Fact] = (),
-    options: Sequence[Option] = (),
+    options: Sequence[Option] | None = None,
     shape: ShapeRule | None = None,
     samples: Samples | None = None,
     latex: str | None = None,
@@ -203,8 +269,17 @@ def operator(
     is_start: bool = False,
     torch: str | None = None,
     index_range: IndexRange | None = None,
+    replace: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as an operator's value; its docstring is the operator's line of documentation.
+
+    Parameters of the function with a default are the operator's options, unless `options` says otherwise: a truth
+    value is a flag, a text a text, a whole number a size (an axis if it is called `axis`), another number a number.
+    `replace=True` registers a name anew, as a notebook does that runs a cell twice.
+
+    Raises:
+        SpecNameError: the name is taken, or is no plain name.
+        SpecOperatorError: the registration is malformed; see `check_operator`.
 
     >>> from specdsl.operators.registry import operator, remove_operator
     >>> @operator("double_of", "... -> ...", facts=["elementwise", "linear"], torch="2 * {0}")
@@ -215,15 +290,37 @@ def operator(
     """
 
     def register(value: Callable[..., Any]) -> Callable[..., Any]:
-        add_operator(
-            Operator(
-                name, signature, value, (value.__doc__ or "").strip(), frozenset(facts), tuple(options), shape, samples,
-                latex, variadic, draw, is_start, torch, index_range,
-            )
+        declared = _keyword_options(name, value) if options is None else tuple(options)
+        made = Operator(
+            name, signature, value, (value.__doc__ or "").strip(), frozenset(facts), declared, shape, samples, latex,
+            variadic, draw, is_start, torch, index_range,
         )  # fmt: skip
+        add_operator(made, replace=replace)
         return value
 
     return register
+
+
+def _keyword_options(name: str, value: Callable[..., Any]) -> tuple[Option, ...]:
+    """The options that the defaults of a function's parameters declare."""
+    found = []
+    for parameter in python_signature(value).parameters.values():
+        default = parameter.default
+        if default is Parameter.empty:
+            continue
+        match default:
+            case bool():
+                found.append(Option(parameter.name, "flag", default))
+            case str():
+                found.append(Option(parameter.name, "text", default))
+            case int():
+                found.append(Option(parameter.name, "axis" if parameter.name == "axis" else "size", default))
+            case float():
+                found.append(Option(parameter.name, "number", default))
+            case _:
+                hint = f'declare it: `options=[specdsl.Option("{parameter.name}", "number")]`'
+                raise SpecOperatorError(f"`{name}`: the default of `{parameter.name}` is no number or text", hint=hint)
+    return tuple(found)
 
 
 def remove_operator(name: str) -> None:

@@ -22,16 +22,22 @@ class ClauseComments:
 
 @dataclass
 class Comments:
-    """The comments of a spec, in the order of its clauses, and those below the last one."""
+    """The comments of a spec, in the order of its clauses, those above the first and those below the last one.
+
+    `is_apart` says whether an empty line follows those on top.
+    """
 
     clauses: list[ClauseComments]
+    top: list[str] = field(default_factory=list)
+    is_apart: bool = False
     below: list[str] = field(default_factory=list)
 
     @staticmethod
     def of(spec: tree.SpecTree) -> Comments:
         """Read off the text of the spec.
 
-        A comment on a line of its own belongs to the clause below it, one behind a clause to that clause. Of several
+        A comment above the first clause belongs to the whole spec and stays on top. Another one on a line of its own
+        belongs to the clause below it, one behind a clause to that clause. Of several
         comments inside one clause the last stays at its end and the others move before it.
         """
         comments = Comments([ClauseComments() for _ in spec.clauses])
@@ -39,6 +45,10 @@ class Comments:
         starts = [clause.span.start for clause in spec.clauses]
         for start, comment in _found(text, [c for c in spec.clauses if isinstance(c, tree.Header)]):
             is_behind = text[text.rfind("\n", 0, start) + 1 : start].strip() != ""
+            if starts and start < starts[0]:
+                comments.top.append(comment)
+                comments.is_apart = text[start : starts[0]].count("\n") > 1
+                continue
             comments._place(spec.clauses, bisect_left(starts, start), start, comment, is_behind)
         return comments
 

@@ -23,8 +23,9 @@ def spec_text(spec: tree.SpecTree, matrix_products: Collection[Span] = frozenset
     """The formatted text of a spec, without a line end at its end.
 
     Headers, a blank line, numbers, what is derived from W, factors, the target, penalties, events, `on`, `train`,
-    notes; clauses of one group keep their order and comments stay with their clause. A line longer than `WIDTH`
-    continues on indented lines. The text parses to the same clauses, and formatting it again changes nothing.
+    notes; clauses of one group keep their order, comments stay with their clause and those on top of the text on top.
+    A line longer than `WIDTH` continues on indented lines. The text parses to the same clauses, and formatting it
+    again changes nothing.
 
     Args:
         spec: the syntax tree.
@@ -45,7 +46,7 @@ def spec_text(spec: tree.SpecTree, matrix_products: Collection[Span] = frozenset
         line = " | ".join(printer.clause(spec.clauses[position]) for position in order)
         return "  ".join([line, *(own.after for own in comments.clauses if own.after), *comments.below]).strip()
     groups = clause_groups(spec)
-    lines: list[str] = []
+    lines: list[str] = [*comments.top, *([""] if comments.is_apart else [])]
     for place, position in enumerate(order):
         if place and groups[position] != HEADER and groups[order[place - 1]] == HEADER:
             lines.append("")

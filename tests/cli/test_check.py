@@ -53,6 +53,11 @@ def test_what_cannot_be_read_counts_more_than_what_is_wrong(run: Run) -> None:
 def test_standard_input_is_a_spec_too(run: Run) -> None:
     assert run("check", "-", text="W + A@B\non mlp\n").output == "ok -\n"
     assert run("check", "-", text=b"W + \xff").exit_code == 2
+    assert run("check", "-", text="W +").stderr == "<stdin>:1:3: an operand is missing after `+`\n  W +\n    ^\n"
+
+
+def test_standard_input_is_never_a_name(run: Run) -> None:
+    assert run("check", "-", text="lora").stderr.startswith("<stdin>:1:1: `lora` is not declared\n")
 
 
 def test_settings_are_checked_with_the_spec(run: Run) -> None:

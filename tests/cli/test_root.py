@@ -211,3 +211,9 @@ def test_nothing_is_pickled() -> None:
     files = [path for name in folders for path in (REPOSITORY / name).rglob("*.py")]
     imports = ("import pickle", "from pickle", "import marshal", "import shelve", "import dill", "import joblib")
     assert [str(path) for path in files if any(word in path.read_text() for word in imports)] == []
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    result = subprocess.run([sys.executable, "-m", "specdsl", "check", "W +"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith("<spec>:1:3: an operand is missing")

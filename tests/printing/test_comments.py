@@ -59,6 +59,8 @@ def test_no_comment_is_lost(case: tuple[str, list[str]]) -> None:
         ("A : n x r # 1\n  # 2\n  ~ zeros # 3\nW + A@B", "# 1\n# 2\nA : n x r ~ zeros  # 3\nW + A@B"),
         ("title: C # 7\n# own\nb + d", "title: C # 7\n\n# own\nb + d"),
         ('on "a#b" # c\nb + d', 'b + d\non "a#b"  # c'),
+        ("# on top\nW + A@B\n# rank\nr = 4", "# on top\n# rank\nr = 4\nW + A@B"),
+        ("# on top\n# too\n\n\nW + A@B\ntitle: C", "# on top\n# too\n\ntitle: C\n\nW + A@B"),
         ("# nothing else", "# nothing else"),
     ],
 )

@@ -54,6 +54,10 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
         edited(lambda record: record.update(settings={"r": "two"})),
         "the spec in `{folder}` is not one that was saved: ...",
     ),
+    "an operator that is not registered here": (
+        edited(lambda record: record.update(spec="W + quantised(A)@B | r = 2")),
+        "the spec in `{folder}` needs the operator `quantised`",
+    ),
     "a spec that is none": (
         edited(lambda record: record.update(spec="W + (A@B")), "the spec in `{folder}` is not one that was saved: ...",
     ),

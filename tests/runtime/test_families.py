@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from specdsl.role_names import split_tower
 from specdsl.runtime.families import FAMILIES
-from specdsl.runtime.roles import describe, find_family, is_linear, split_tower
+from specdsl.runtime.roles import describe, find_family, is_linear
 from specdsl.runtime.targets import select
 from tests.runtime import tiny_models as values
 from tests.runtime.tiny_models import tiny

@@ -7,17 +7,15 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from specdsl.role_names import split_tower
 from specdsl.runtime.roles import (
-    ROLES,
     answers,
     describe,
     find_family,
     heads,
     is_adaptable,
-    is_role,
     locate,
     model_type_of,
-    split_tower,
 )
 from tests.runtime.tiny_models import CLIP, GPT2, LLAMA, SIZES, WHISPER, bert, gpt2, t5, tiny
 
@@ -208,11 +206,6 @@ def test_an_item_means_a_role(role: str, item: str) -> None:
 )
 def test_an_item_does_not_mean_another(role: str | None, item: str) -> None:
     assert not answers(role, item)
-
-
-def test_roles_of_the_language() -> None:
-    assert all(is_role(role) and is_role(f"text.{role}") for role in ROLES)
-    assert not any(is_role(text) for text in ("query", "text", "attention.", "middle.attention", "Attention", ""))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from specdsl.cli.folded_names import folded_names
+from specdsl.runtime.folded_names import folded_names
 
 
 def test_names_that_differ_in_a_number_are_one() -> None:
