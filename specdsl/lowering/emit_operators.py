@@ -153,6 +153,7 @@ _WRITERS: dict[str, Emission] = {
     "hcat": _joined(-1),
     "vcat": _joined(-2),
     "numbers": _stacked,
+    "stack": _stacked,
     "fill": _fill,
     # along an axis, of one array or of several
     "sum": _along("sum"),

@@ -108,7 +108,7 @@ def vcat(xp: Arrays, *parts: Array) -> Array:
     return xp.concat(parts, -2)
 
 
-@operator("stack", "..., ... -> ...", variadic=True, torch="torch.stack([{all}])", latex=r"\left[ {0}; {1} \right]",
+@operator("stack", "..., ... -> ...", variadic=True, latex=r"\left[ {0}; {1} \right]",
           shape=lambda context, shapes, options: (Size.of(len(shapes)), *shapes[0]),
           samples=lambda random: ([random.normal(size=(3, 2)) for _ in range(random.integers(1, 5))], {}))  # fmt: skip
 def stack(xp: Arrays, *entries: Array) -> Array:
