@@ -32,5 +32,5 @@ def test_the_error_shown_is_the_real_one() -> None:
 
 def test_every_file_of_the_map_exists() -> None:
     root = Path(__file__).parents[1]
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README):
         assert (root / target).exists(), target
