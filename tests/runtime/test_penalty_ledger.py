@@ -197,6 +197,7 @@ def hooks_of(adapter: Adapter) -> int:
 
 
 def test_detaching_removes_every_hook() -> None:
+    gc.collect()  # the models of other tests
     _, plain = model_of(PLAIN)
     bare = hooks_of(plain)
     _, adapter = model_of(SPEC)
