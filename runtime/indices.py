@@ -76,10 +76,9 @@ def check_places(name: str, places: Sequence[int], ranges: Sequence[int]) -> Non
 def index_ranges(ir: SpecIR, name: str) -> list[Size]:
     """For every use of an index as such: how many places it picks from."""
     return [
-        node.definition.index_range([array.shape for array in node.arguments], dict(node.options))
+        size([one.shape for one in node.arguments], dict(node.options))
         for node in topological(ir.roots())
         if isinstance(node, Apply)
-        and node.definition.index_range is not None
-        and isinstance(node.arguments[-1], Factor)
-        and node.arguments[-1].name == name
+        for position, size in (node.definition.index_ranges or {}).items()
+        if isinstance(array := node.arguments[position], Factor) and array.name == name
     ]

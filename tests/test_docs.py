@@ -11,10 +11,10 @@ import specdsl
 from specdsl.arrays import Arrays
 from specdsl.operators import all_operators, remove_operator
 from specdsl.operators.registry import Operator, OptionKind
+from specdsl.role_names import GROUPS, ROLES, TOWERS
 from specdsl.runtime import tasks
 from specdsl.runtime.architectures import ARCHITECTURES
 from specdsl.runtime.derive import DTYPES
-from specdsl.runtime.roles import GROUPS, ROLES, TOWERS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]}

@@ -22,6 +22,10 @@ def _size(random: Any, low: int = 1, high: int = 6) -> int:
 # ------------------------------------------------------------------------------------------------ by place
 
 
+def _rows(shapes: Sequence[Shape], options: Mapping[str, Any]) -> Size:
+    return shapes[0][0]
+
+
 def _take_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
     if not shapes[0]:
         raise ValueError("a number has no entries to take")
@@ -34,7 +38,7 @@ def _take_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("take", "n m, k -> k m", facts=["linear", "keeps_zero"], shape=_take_shape, samples=_take_samples,
-          index_range=lambda shapes, options: shapes[0][0], latex="{0}[{1}]",
+          index_ranges={1: _rows}, latex="{0}[{1}]",
           torch="{0:atom}[{1}]")  # fmt: skip
 def take(xp: Arrays, v: Array, I: Array) -> Array:  # noqa: E741 - the formula's name
     """`v[I]`, the entries (of a matrix: the rows) with the numbers I."""
@@ -92,7 +96,7 @@ def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 @operator("scatter", "k, k -> n m", facts=["linear", "keeps_zero"], samples=_scatter_samples,
           options=[Option("n", "size"), Option("m", "size")], torch="scatter({0}, {1}, {n}, {m})",
-          index_range=lambda shapes, options: Size.of(options["n"]) * Size.of(options["m"]))  # fmt: skip
+          index_ranges={1: lambda shapes, options: Size.of(options["n"]) * Size.of(options["m"])})  # fmt: skip
 def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E741
     """The n x m matrix with v at the places I, counted row by row, and zeros elsewhere; the places differ."""
     return xp.reshape(xp.scatter(v, I, n * m), (n, m))
@@ -105,7 +109,7 @@ def _put_rows_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("put_rows", "n m, k, k m -> n m", samples=_put_rows_samples, torch="{0}.index_copy(0, {1}, {2})",
-          index_range=lambda shapes, options: shapes[0][0])  # fmt: skip
+          index_ranges={1: _rows})  # fmt: skip
 def put_rows(xp: Arrays, M: Array, I: Array, P: Array) -> Array:  # noqa: E741
     """M with its rows I replaced by those of P, as `W'[I, :] = P` says; the rows differ."""
     n, m = M.shape
@@ -131,7 +135,7 @@ def _permute_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 @operator("permute", "n m, n -> n m", facts=["linear", "keeps_zero"], options=[Option("both", "flag", False)],
-          shape=_permute_shape, samples=_permute_samples, index_range=lambda shapes, options: shapes[0][0])  # fmt: skip
+          shape=_permute_shape, samples=_permute_samples, index_ranges={1: _rows})  # fmt: skip
 def permute(xp: Arrays, M: Array, p: Array, both: bool = False) -> Array:
     """Row i of the value is row `p[i]` of M; with `both=true` the columns alike, `P@M@P.T`."""
     rows = xp.take(M, p, 0)

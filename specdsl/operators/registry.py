@@ -89,7 +89,7 @@ class ShapeRule(Protocol):
 
 
 IndexRange = Callable[[Sequence[Shape], Mapping[str, Any]], Size]
-"""From the shapes of an operator's arrays and its options: how many places its index picks from."""
+"""From the shapes of an operator's arrays and its options: how many places an index picks from."""
 
 Samples = Callable[[Any], tuple[list[Any], dict[str, Any]]]
 """From a `numpy.random.Generator`: random legal arrays and options, for the test that holds every operator."""
@@ -120,7 +120,8 @@ class Operator:
         arrays: how many arrays it takes; None reads it off the signature.
         draw: for random starts, `draw(stream, shape, **options)`; the value is drawn once, at attach.
         is_start: whether it stands only where a value begins (a start or a derived value), taking the shape from there.
-        index_range: where the last array is an index, how many places there are; one given at attach is held to it.
+        index_ranges: by position, for arrays that are indices: how many places there are to pick from. An index that is
+            given at attach is held to it.
     """
 
     name: str
@@ -136,7 +137,7 @@ class Operator:
     draw: Callable[..., Any] | None = None
     is_start: bool = False
     torch: str | None = None
-    index_range: IndexRange | None = None
+    index_ranges: Mapping[int, IndexRange] | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -268,7 +269,7 @@ def operator(
     draw: Callable[..., Any] | None = None,
     is_start: bool = False,
     torch: str | None = None,
-    index_range: IndexRange | None = None,
+    index_ranges: Mapping[int, IndexRange] | None = None,
     replace: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as an operator's value; its docstring is the operator's line of documentation.
@@ -293,7 +294,7 @@ def operator(
         declared = _keyword_options(name, value) if options is None else tuple(options)
         made = Operator(
             name, signature, value, (value.__doc__ or "").strip(), frozenset(facts), declared, shape, samples, latex,
-            variadic, draw, is_start, torch, index_range,
+            variadic, draw, is_start, torch, index_ranges,
         )  # fmt: skip
         add_operator(made, replace=replace)
         return value

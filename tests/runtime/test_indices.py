@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import specdsl
+from specdsl.arrays.numpy_arrays import NUMPY
 from specdsl.errors import SpecSettingError
-from specdsl.operators import all_operators
+from specdsl.operators import Operator, all_operators
 from specdsl.runtime.indices import index_ranges
 from specdsl.sizes import Size
 
@@ -67,14 +68,29 @@ def test_ranges_are_those_of_every_use() -> None:
     assert set(map(str, ranges)) == {"n", str(Size.symbol("n") * Size.symbol("m"))}
 
 
-@pytest.mark.parametrize("operator", [one for one in all_operators() if one.index_range], ids=lambda one: one.name)
-def test_an_operator_reads_places_within_its_range_only(operator: Any) -> None:
-    from specdsl.arrays.numpy_arrays import NUMPY
+WITH_INDICES = [one for one in all_operators() if one.index_ranges]
 
+
+@pytest.mark.parametrize("operator", WITH_INDICES, ids=lambda one: one.name)
+def test_an_operator_reads_places_within_its_range_only(operator: Operator) -> None:
+    assert operator.samples is not None
     arrays, options = operator.samples(np.random.default_rng(0))
     shapes = [tuple(Size.of(size) for size in array.shape) for array in arrays]
-    places = int(operator.index_range(shapes, options).constant)
-    *others, index = arrays
-    operator.value(NUMPY, *others, np.where(np.arange(len(index)) == 0, places - 1, index), **options)
-    with pytest.raises(IndexError):
-        operator.value(NUMPY, *others, np.where(np.arange(len(index)) == 0, places, index), **options)
+    for position, size in (operator.index_ranges or {}).items():
+        places = int(size(shapes, options).constant or 0)
+        for place in (places - 1, places):
+            changed = [*arrays]
+            changed[position] = np.where(np.arange(len(arrays[position])) == 0, place, arrays[position])
+            if place < places:
+                operator.value(NUMPY, *changed, **options)
+            else:
+                with pytest.raises(IndexError):
+                    operator.value(NUMPY, *changed, **options)
+
+
+@pytest.mark.parametrize("operator", all_operators(), ids=lambda one: one.name)
+def test_every_operator_with_an_index_says_so(operator: Operator) -> None:
+    if operator.samples is not None:
+        arrays, _ = operator.samples(np.random.default_rng(0))
+        whole = {place for place, array in enumerate(arrays) if array.dtype.kind == "i"}
+        assert set(operator.index_ranges or {}) == whole
