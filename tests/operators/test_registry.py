@@ -34,4 +34,4 @@ def test_what_cannot_be_an_operator_is_refused(parts: dict[str, Any], message: s
 def test_the_error_lists_what_a_form_may_read() -> None:
     with pytest.raises(SpecNameError) as caught:
         registered(torch="{0} ** {p}", options=(Option("power", "number"),))
-    assert "options are like, power, shape" in caught.value.render()
+    assert "options are all, like, power, shape" in caught.value.render()
