@@ -14,7 +14,7 @@ from torch import Tensor
 
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
-from specdsl.ir import Apply, Factor, Node, SpecIR
+from specdsl.ir import Apply, Node, SpecIR
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Values
 from specdsl.runtime.indices import check_places, index_ranges

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import nn
 
 from specdsl.errors import (
@@ -19,7 +17,6 @@ from specdsl.ir import SpecIR, reads
 from specdsl.layer_ranges import Layers, layer_numbers
 from specdsl.lowering.adapted import adapters_of
 from specdsl.lowering.sites import LayerSite, site_of
-from specdsl.node_sizes import node_sizes
 from specdsl.plan import layer_lists
 from specdsl.printing.expression_text import expression_text
 from specdsl.runtime.frozen_base import base_parameters
