@@ -86,6 +86,13 @@ class PenaltyLedger:
         copied.__init__(deepcopy(self.adapter, memo))  # type: ignore[misc]
         return copied
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickled model takes its adapter along; hooks start anew, as in a copy."""
+        return {"adapter": self.adapter}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["adapter"])  # type: ignore[misc]
+
     def _start_copy(self) -> None:
         if not self._is_running and self.adapter.is_attached and self._is_training():
             self.start()

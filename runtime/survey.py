@@ -164,6 +164,8 @@ def _site(target: Target) -> LayerSite:
     site = carried.base_site if carried else site_of(target.module)
     if site is None:
         raise SpecTargetError(f"`{target.name}` is a {type(target.module).__name__}, which cannot carry a spec")
+    if site.refusal:
+        raise SpecTargetError(f"`{target.name}` cannot carry a spec: {site.refusal}")
     if site.weight.numel() == 0:
         raise SpecTargetError(
             f"`{target.name}` has an empty weight: it is not loaded, or is held elsewhere",

@@ -37,6 +37,10 @@ class Node:
     def __deepcopy__(self, memo: dict[int, Any]) -> Node:
         return self  # nothing in it changes, and copies of a model share it
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the hash, which is another one in another process.
+        return _remade, (type(self), *(getattr(self, name) for name in self.__dataclass_fields__))
+
     @property
     def children(self) -> tuple[Node, ...]:
         return ()
@@ -208,6 +212,10 @@ def interned(node: N) -> N:
     if len(_KNOWN) > _KNOWN_LIMIT:
         _KNOWN.clear()
     return _KNOWN.setdefault(node, node)  # type: ignore[return-value]
+
+
+def _remade(kind: Callable[..., N], *fields: Any) -> N:
+    return interned(kind(*fields))
 
 
 def topological(roots: Iterable[Node]) -> list[Node]:

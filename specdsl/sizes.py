@@ -84,6 +84,9 @@ class Size:
     def _hash(self) -> int:
         return hash(self.terms)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (self.terms,)  # without the hash, which is another one in another process
+
     # construction
 
     @staticmethod

@@ -50,7 +50,7 @@ class ModuleAdapters(nn.Module):
     def __init__(self, site: LayerSite) -> None:
         super().__init__()
         self.site = (site,)
-        self.running: tuple[LayerAdapter, ...] = ()
+        self.running: tuple[str, ...] = ()
         self.disabled: set[str] = set()
         self.merged: tuple[str, ...] = ()
         self.register_buffer("kept_weight", None, persistent=False)
@@ -67,21 +67,29 @@ class ModuleAdapters(nn.Module):
         self.add_module(name, adapter)
         self.refresh()
 
+    def running_adapter(self, name: str) -> LayerAdapter:
+        # Looked up in every pass: a replica of this module holds replicas of its adapters.
+        adapter = self._modules[name]
+        assert isinstance(adapter, LayerAdapter)
+        return adapter
+
     def remove(self, name: str) -> None:
         delattr(self, name)
         self.disabled.discard(name)
         self.refresh()
 
     def refresh(self) -> None:
-        """Decide once which adapters run, so that a forward pass asks no names."""
-        self.running = tuple(
-            adapter for name, adapter in self.adapters.items() if name not in self.disabled and name not in self.merged
-        )
+        """Decide once which adapters run."""
+        self.running = tuple(name for name in self.adapters if name not in self.disabled and name not in self.merged)
 
     @property
     def base_site(self) -> LayerSite:
         """The site with the base's own weight, also while adapters are merged into it."""
-        site = self.site[0]
+        return self.base_site_in(self.site[0].module)
+
+    def base_site_in(self, module: nn.Module) -> LayerSite:
+        """The same in `module`, which is a replica of the adapted one where several devices share a batch."""
+        site = self.site[0] if module is self.site[0].module else type(self.site[0])(module)
         if not self.merged:
             return site
         assert self.kept_weight is not None
@@ -156,20 +164,25 @@ class AdaptedLayer:
         if not state.running:
             return super().forward(*args, **kwargs)  # type: ignore[misc]
         (x,) = args if args else kwargs.values()
-        site = state.base_site
+        site = state.base_site_in(self)  # type: ignore[arg-type]
+        running = [state.running_adapter(name) for name in state.running]
 
         def base() -> Tensor:
             if state.merged:
                 return site.through(x, site.weight, site.bias)
             return super(AdaptedLayer, self).forward(x)  # type: ignore[misc,no-any-return]
 
-        if len(state.running) == 1 and not state.merged:
-            return site.to_output(state.running[0].output(site, x, base), x)
+        if len(running) == 1 and not state.merged:
+            return site.to_output(running[0].output(site, x, base), x)
         own = base()
         total = site.from_output(super().forward(x) if state.merged else own)  # type: ignore[misc]
-        for adapter in state.running:
+        for adapter in running:
             total = total + (adapter.output(site, x, lambda: own) - site.from_output(own))
         return site.to_output(total, x)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """The class is made at run time, so pickles name the one it is made of."""
+        return _unfilled, (self.specdsl_base_class,), self.__getstate__()
 
     def extra_repr(self) -> str:
         inner = super().extra_repr()  # type: ignore[misc]
@@ -188,6 +201,12 @@ def _adapted_class(base: type[nn.Module]) -> type[nn.Module]:
 
 def _made_class(base: type[nn.Module]) -> type[nn.Module]:
     return type(base.__name__, (AdaptedLayer, base), {"specdsl_base_class": base, "__module__": base.__module__})
+
+
+def _unfilled(base: type[nn.Module]) -> nn.Module:
+    """A module of the adapted class whose state is still to come."""
+    kind = _adapted_class(base)
+    return kind.__new__(kind)
 
 
 def adapters_of(module: nn.Module) -> ModuleAdapters | None:

@@ -64,8 +64,8 @@ def template(text: str) -> Emission:
 
     Args:
         text: with `{0}` for the first array, in brackets unless it stands between brackets and commas already;
-            `{0:atom}` for the same as the owner of a method, `{k}` for an option, `{shape}` for the sizes of the value,
-            `{like}` for a tensor of the layer's dtype and device.
+            `{0:atom}` for the same as the owner of a method, `{all}` for all arrays with commas, `{k}` for an option,
+            `{shape}` for the sizes of the value, `{like}` for a tensor of the layer's dtype and device.
     """
     pieces = list(Formatter().parse(text))
     after = [literal for literal, _, _, _ in pieces[1:]] + [""]
@@ -90,6 +90,8 @@ def _field(call: Call, name: str, style: str) -> str:
     if name.isdecimal():
         return format(call.arguments[int(name)], style)
     match name:
+        case "all":
+            return ", ".join(code.text for code in call.arguments)
         case "like":
             return call.like
         case "shape":

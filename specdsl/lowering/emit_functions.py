@@ -250,9 +250,9 @@ def rms_norm(base: nn.Module, x: Tensor, *affine: Tensor | None) -> Tensor:
     return scaled if bias is None else scaled + bias
 
 
-def embed(base: nn.Embedding, x: Tensor, M: Tensor, padding: int | None) -> Tensor:
+def embed(base: nn.Embedding, x: Tensor, M: Tensor) -> Tensor:
     """Rows of M, scaled where `base` scales its own."""
-    return F.embedding(x, M, padding) * getattr(base, "embed_scale", 1.0)
+    return F.embedding(x, M) * getattr(base, "embed_scale", 1.0)
 
 
 def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:

@@ -96,9 +96,9 @@ _LAYERS = {
         weight="{base}.weight",
         layout="{M}",
         tokens=None,
-        project="embed({base}, x, {M}, None)",
-        project_base="embed({base}, x, {base}.weight, None)",
-        through="embed({base}, x, {M}, {base}.padding_idx)",
+        project="embed({base}, x, {M})",
+        project_base="embed({base}, x, {base}.weight)",
+        through="embed({base}, x, {M})",
         has_merged_bias=False,
     ),
     "Conv2d": LayerCode(

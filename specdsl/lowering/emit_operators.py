@@ -66,14 +66,6 @@ def _transpose(call: Call) -> Code:
     return Code(f"{call.arguments[0]:atom}.{'T' if is_matrix else 'mT'}")
 
 
-def _joined(axis: int) -> Emission:
-    return lambda call: Code(f"torch.cat([{', '.join(code.text for code in call.arguments)}], dim={axis})")
-
-
-def _stacked(call: Call) -> Code:
-    return Code(f"torch.stack([{', '.join(code.text for code in call.arguments)}])")
-
-
 def _fill(call: Call) -> Code:
     number = call.node.arguments[0]
     if isinstance(number, Scalar):
@@ -150,10 +142,6 @@ _WRITERS: dict[str, Emission] = {
     "divide": _chain(" / ", "times", "scale"),
     "elpower": lambda call: power(call.arguments[0], call.option("exponent")),
     "transpose": _transpose,
-    "hcat": _joined(-1),
-    "vcat": _joined(-2),
-    "numbers": _stacked,
-    "stack": _stacked,
     "fill": _fill,
     # along an axis, of one array or of several
     "sum": _along("sum"),

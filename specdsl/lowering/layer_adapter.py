@@ -174,10 +174,16 @@ class LayerAdapter(nn.Module):
 
     def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
         """The adapted output, as `tokens x m`."""
-        y = self.lowered.output.run(site, self.read, x, base, self.training)
+        y = self.lowered.output.run(site, self._reader(x), x, base, self.training)
         if self.watcher is not None:
             self.watcher.passed_forward(y)
         return y
+
+    def _reader(self, x: Tensor) -> Callable[[Node], Tensor]:
+        if not (self.owners and getattr(self, "_is_replica", False)):
+            return self.read
+        # Replicas on other devices read shared factors where these are held, and gradients flow back there.
+        return lambda node: self.read(node).to(x.device)
 
     def merged(self, site: LayerSite) -> dict[str, Tensor]:
         """`W'` as `n x m` and `b'`, those of them that change, in the widest dtype involved."""

@@ -39,6 +39,11 @@ class LayerSite(ABC):
         self.module = module
         self.other: tuple[Tensor, Tensor | None] | None = None
 
+    @property
+    def refusal(self) -> str | None:
+        """Why this module is not `y = x W + b` although its type is, or None."""
+        return None
+
     def with_weight(self, weight: Tensor, bias: Tensor | None) -> LayerSite:
         """The same module, read with another weight and bias."""
         site = type(self)(self.module)
@@ -146,7 +151,11 @@ class TransposedLinearSite(LayerSite):
 
 
 class EmbeddingSite(LayerSite):
-    """`nn.Embedding`: x is one-hot over the n = vocabulary rows, so `x @ M` gathers rows of M."""
+    """`nn.Embedding`: x is one-hot over the n = vocabulary rows, so `x @ M` gathers rows of M.
+
+    Gradients are those of `y = x @ W'`, at `padding_idx` too, in whatever order a plan computes it: that index keeps
+    torch from training a row, but `W'[padding_idx]` changes with the factors of all rows.
+    """
 
     kind = "Embedding"
     input_is_tokens = False
@@ -168,6 +177,15 @@ class EmbeddingSite(LayerSite):
         return matrix
 
     @property
+    def refusal(self) -> str | None:
+        module: Any = self.module
+        if module.max_norm is not None:
+            return "its `max_norm` changes its weight in every pass"
+        if module.scale_grad_by_freq:
+            return "its `scale_grad_by_freq` makes its gradients others than those of `x@W`"
+        return None
+
+    @property
     def scale(self) -> Any:
         """Some models multiply their embeddings by a constant; the added rows are scaled alike."""
         return getattr(self.module, "embed_scale", None)
@@ -178,9 +196,7 @@ class EmbeddingSite(LayerSite):
 
     def through(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         module: Any = self.module
-        rows = F.embedding(
-            x, weight, module.padding_idx, module.max_norm, module.norm_type, module.scale_grad_by_freq, module.sparse
-        )
+        rows = F.embedding(x, weight, sparse=module.sparse)
         if self.scale is not None:
             rows = rows * _as_factor(self.scale, rows)
         return rows if bias is None else rows + bias

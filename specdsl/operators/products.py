@@ -96,19 +96,21 @@ def transposed(xp: Arrays, A: Array) -> Array:
     return transpose(xp, A)
 
 
-@operator("hcat", "n a, n b -> n a+b", variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")
+@operator("hcat", "n a, n b -> n a+b", variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}",
+          torch="torch.cat([{all}], dim=-1)")  # fmt: skip
 def hcat(xp: Arrays, *parts: Array) -> Array:
     """`[A, B]`, side by side."""
     return xp.concat(parts, -1)
 
 
-@operator("vcat", "a m, b m -> a+b m", variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}")
+@operator("vcat", "a m, b m -> a+b m", variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}",
+          torch="torch.cat([{all}], dim=-2)")  # fmt: skip
 def vcat(xp: Arrays, *parts: Array) -> Array:
     """`[A; B]`, one above the other."""
     return xp.concat(parts, -2)
 
 
-@operator("stack", "..., ... -> ...", variadic=True, latex=r"\left[ {0}; {1} \right]",
+@operator("stack", "..., ... -> ...", variadic=True, torch="torch.stack([{all}])", latex=r"\left[ {0}; {1} \right]",
           shape=lambda context, shapes, options: (Size.of(len(shapes)), *shapes[0]),
           samples=lambda random: ([random.normal(size=(3, 2)) for _ in range(random.integers(1, 5))], {}))  # fmt: skip
 def stack(xp: Arrays, *entries: Array) -> Array:
@@ -125,7 +127,7 @@ def stop(xp: Arrays, A: Array) -> Array:
     return xp.stop(A)
 
 
-@operator("numbers", "(), () -> k", variadic=True,
+@operator("numbers", "(), () -> k", variadic=True, torch="torch.stack([{all}])",
           shape=lambda context, shapes, options: (Size.of(len(shapes)),),
           samples=lambda random: ([random.normal(size=()) for _ in range(random.integers(1, 5))], {}),
           latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")  # fmt: skip

@@ -110,10 +110,11 @@ class Operator:
         options: arguments that are no arrays, in the order in which they may be given without their names.
         shape: the shape rule where a signature cannot say it.
         samples: random legal arguments where any matrix of the signature's shape would not do.
-        torch: how emitted code writes it: an expression over torch, `F` and `math` with `{0}`, `{1}` for its arrays,
-            `{k}` for an option, `{shape}` for the sizes of its value, `{like}` for a tensor of the layer's dtype and
-            device, `"torch.relu({0})"`. `{0:atom}` is an array that owns a method or an index. None where code depends
-            on more than that; an operator of a user's without it cannot be emitted.
+        torch: how emitted code writes it: an expression over torch, `F` and `math`, such as `"torch.relu({0})"`, with
+            `{0}`, `{1}` for its arrays, `{all}` for all of them with commas, `{k}` for an option, `{shape}` for the
+            sizes of its value and `{like}` for a tensor of the layer's dtype and device. `{0:atom}` is an array that
+            owns a method or an index. None where code depends on more than that; an operator of a user's without it
+            cannot be emitted.
         latex: a format string over the printed arguments, `"{0}^{{-1}}"`; by default the name as a function.
         variadic: whether the last array of the signature may be repeated.
         outputs: the number of values; above one, the spec unpacks them (`U, S, V = svd(W)`).
@@ -189,7 +190,7 @@ def add_operator(operator: Operator, *, replace: bool = False) -> Operator:
 
 def _check_form(operator: Operator) -> None:
     """Raise SpecOperatorError unless the form in torch reads nothing but the operator's own arrays and options."""
-    known = {"shape", "like", *(option.name for option in operator.options)}
+    known = {"all", "shape", "like", *(option.name for option in operator.options)}
     try:
         fields = [field for _, field, _, _ in Formatter().parse(operator.torch or "")]
     except ValueError as error:

@@ -150,6 +150,7 @@ def test_an_operator_without_a_form_says_how_to_give_it_one() -> None:
         ("-{0:unary}", "a * b", "-(a * b)"),
         ("torch.zeros({shape})", "a", "torch.zeros(2, 3)"),
         ("{0:atom}.to({like})", "a + b", "(a + b).to(like)"),
+        ("torch.cat([{all}])", "a + b", "torch.cat([a + b])"),
     ],
 )
 def test_a_form_puts_brackets_where_they_are_needed(form: str, argument: str, text: str) -> None:

@@ -156,4 +156,4 @@ def test_a_form_in_torch_reads_only_what_there_is(form: str, message: str) -> No
 def test_the_error_lists_what_a_form_may_read() -> None:
     with pytest.raises(SpecOperatorError) as caught:
         register(lambda xp, M, power=0.5: M, torch="{0} ** {p}")
-    assert "options are like, power, shape" in caught.value.render()
+    assert "options are all, like, power, shape" in caught.value.render()
