@@ -69,7 +69,7 @@ def _blocks(rows: list[FoldedRow], width: int) -> Iterator[str]:
         row = folded.row
         numbers = (
             row.role, f"{row.n} x {row.m}", f"{folded.trainable:,} trained", f"cost {_share(row.flops, row.floor)}",
-            f"saved {_size(row.saved)}",
+            f"saved {_size(row.saved)}", f"stored {_size(folded.stored)}" if folded.stored else "",
         )  # fmt: skip
         yield ""
         yield from wrap(folded.pattern, width, break_on_hyphens=False)
