@@ -34,7 +34,7 @@ OUTPUTS = [
     "x' = x + x@A@B | r = 2",
     "x' = x .* k + e",
     "x' = x@Q\nW' = W + A@B\nb' = b + d\nr = 2",
-    "x' = (x + e)@Q\nr = 2",
+    "x' = (x + e)@Q",
 ]
 
 
