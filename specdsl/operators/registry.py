@@ -6,6 +6,7 @@ it and a line of documentation. Everything else (checking, printing, starts, tra
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
@@ -192,10 +193,11 @@ def _check_form(operator: Operator) -> None:
     """Raise SpecOperatorError unless the form in torch reads nothing but the operator's own arrays and options."""
     known = {"all", "shape", "like", *(option.name for option in operator.options)}
     try:
-        fields = [field for _, field, _, _ in Formatter().parse(operator.torch or "")]
-    except ValueError as error:
+        pieces = list(Formatter().parse(operator.torch or "None"))
+        ast.parse("".join(literal + ("_" if field is not None else "") for literal, field, _, _ in pieces), mode="eval")
+    except (ValueError, SyntaxError) as error:
         raise SpecOperatorError(f"the form of `{operator.name}` in torch is no template: {error}") from None
-    for field in fields:
+    for _, field, _, _ in pieces:
         is_array = field is not None and field.isdecimal() and (operator.variadic or int(field) < len(operator.inputs))
         if field is not None and not is_array and field not in known:
             raise SpecOperatorError(

@@ -144,6 +144,7 @@ def test_the_operators_of_the_language_stay() -> None:
         ("torch.f({0}, {2})", "the form of `mine` in torch reads `{2}`, which is none of its arrays"),
         ("torch.f({0}, {k})", "the form of `mine` in torch reads `{k}`, which is none of its arrays"),
         ("torch.f({0", "the form of `mine` in torch is no template"),
+        ("torch.f({0}", "the form of `mine` in torch is no template"),
     ],
 )
 def test_a_form_in_torch_reads_only_what_there_is(form: str, message: str) -> None:
