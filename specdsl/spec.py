@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from specdsl import limits, tree
 from specdsl.elaborate.clauses import Clauses
 from specdsl.elaborate.elaborator import Elaborated, elaborate
-from specdsl.elaborate.hyperparameters import check_settings
+from specdsl.elaborate.hyperparameters import check_rank, check_settings
 from specdsl.elaborate.start_check import check_start
 from specdsl.errors import SpecError, SpecFileError, SpecWarning, did_you_mean, raise_all
 from specdsl.facts import Facts, facts_of, joined_facts
@@ -241,6 +241,7 @@ def _checked(text: str, name: str, settings: Mapping[str, Any]) -> Spec:
         return _spec(text, name, syntax, found[0], settings)
     whole = Clauses.of(syntax)
     raise_all(whole.errors)
+    check_rank(whole, any("r" in one.settings_read for one in found))
     parts = tuple(
         _spec(text, name, part, one, {key: value for key, value in settings.items() if key in one.settings_read}, items)
         for (items, part), one in zip(limited, found, strict=True)

@@ -38,7 +38,7 @@ def unknown_operators(text: str) -> list[str]:
         syntax = parse_tree(text)
     except SpecSyntaxError:
         return []
-    calls = [part.function for part in all_syntax(syntax) if isinstance(part, tree.Call)]
+    calls = [part.function for part in all_syntax(syntax) if isinstance(part, tree.Call) and not part.eaches]
     equations = [clause for clause in syntax.clauses if isinstance(clause, tree.Equation)]
     own = {left.function for clause in equations for left in clause.left if isinstance(left, tree.Call)}
     known = {*operator_names(), *SIZE_FUNCTIONS, *MEASURES, "hardest", "init", "layers", *own}

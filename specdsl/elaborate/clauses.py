@@ -102,9 +102,9 @@ class Clauses:
                 self._add_factors(clause)
             case tree.At():
                 self.events.append(clause)
-            case tree.OnClause(clause=inner):  # the whole of a spec in parts; `placement` gives each its own
+            case tree.OnClause(items=items, clause=inner):  # the whole of a spec in parts, see `placement`
                 self.is_in_parts = True
-                self._check_items(clause.items)
+                self._check_items(items)
                 if isinstance(inner, tree.Header | tree.On | tree.Train):
                     raise SpecSyntaxError("only equations, factors and penalties are limited to modules", inner.span)
 

@@ -16,7 +16,7 @@ from specdsl.elaborate.clauses import TARGETS, UNDECLARED, Clauses, Definition
 from specdsl.elaborate.events import Events
 from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
-from specdsl.elaborate.hyperparameters import HyperParameters, check_settings, setting_size
+from specdsl.elaborate.hyperparameters import HyperParameters, check_rank, check_settings, setting_size
 from specdsl.elaborate.measuring import allocated
 from specdsl.elaborate.slips import TRANSPOSED, slip_hint
 from specdsl.elaborate.solver import ShapeSolver, shape_text
@@ -129,7 +129,7 @@ class Elaborator:
         if not errors:
             self._attempt(errors, lambda: self._check_added_rows(targets))
         if not errors and not self.is_part:
-            self._attempt(errors, self._refuse_unread_rank)
+            self._attempt(errors, lambda: check_rank(self.clauses, self._reads_rank()))
         raise_all(sorted(_distinct(errors), key=lambda error: error.span.start if error.span else 0))
         if not self.is_part:
             check_settings(self.settings, self._read_hyper())
@@ -530,9 +530,11 @@ class Elaborator:
     def _read_hyper(self) -> set[str]:
         """The hyper-parameters that something reads: by name, `r` also as the rank that no shape fixes."""
         found = {name for name in self.hyper if name in self.used}
-        if self.solver.takes_rank or ("alpha" in found and "r" in self.hyper["alpha"].value.symbols):
-            found.add("r")
-        return found
+        return found | ({"r"} & self.hyper.keys() if self._reads_rank() else set())
+
+    def _reads_rank(self) -> bool:
+        by_alpha = "alpha" in self.used and "alpha" in self.hyper and "r" in self.hyper["alpha"].value.symbols
+        return "r" in self.used or self.solver.takes_rank or by_alpha
 
     # -------------------------------------------------------------------------------------------- end
 
@@ -556,11 +558,6 @@ class Elaborator:
         for name, (_, span) in self.clauses.factors.items():
             if name not in self.used:
                 errors.append(SpecNameError(f"nothing reads the factor `{name}`", span, self._unread_hint(name)))
-
-    def _refuse_unread_rank(self) -> None:
-        if "r" in self.clauses.definitions and "r" not in self._read_hyper():
-            span = self.clauses.definitions["r"].span
-            raise SpecNameError("nothing reads `r`", span, "no size is left for it; write it, as in `A : n x r`")
 
     def _unread_hint(self, name: str) -> str | None:
         if name == "alpha":

@@ -7,8 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from specdsl import limits
+from specdsl.elaborate.clauses import Clauses
 from specdsl.errors import (
     SpecLimitError,
+    SpecNameError,
     SpecSettingError,
     did_you_mean,
 )
@@ -86,3 +88,10 @@ def check_settings(settings: Iterable[str], read: Collection[str]) -> None:
                 f"no hyper-parameter `{name}` is used by the spec",
                 hint=did_you_mean(name, known) or (f"it uses {', '.join(known)}" if known else "it uses none"),
             )
+
+
+def check_rank(clauses: Clauses, is_read: bool) -> None:
+    """Raise if the spec sets `r`, the rank that no shape fixes, and nothing reads it."""
+    if "r" in clauses.definitions and not is_read:
+        span = clauses.definitions["r"].span
+        raise SpecNameError("nothing reads `r`", span, "no size is left for it; write it, as in `A : n x r`")

@@ -80,3 +80,18 @@ def test_the_target_of_a_bare_expression_follows_from_what_it_reads() -> None:
 def test_a_product_of_W_by_a_star_in_a_sum_warns() -> None:
     with pytest.warns(specdsl.SpecWarning, match="is a matrix product"):
         specdsl.parse("W + W*A")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "r = 4 | W + A@B",
+        "r = 4 | W + alpha*A@B | A : n x 16",
+        "k = 16 | W + A@B | B ~ zeros, lr = k",
+        "shared(layer // k) A : r x r ~ kaiming | k = 2 | W + C@A@B",
+        "r = 4 | on mlp: y' = y .* l | on attention: W' = W + A@B",
+        "V, explained = pca(x) | r = allocate(layers(explained), 8)[layer] | A ~ V[:, :r] | W' = W + A@B",
+    ],
+)
+def test_a_hyper_parameter_is_read_by_sizes_attributes_keys_and_other_parts(text: str) -> None:
+    specdsl.parse(text)
