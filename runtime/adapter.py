@@ -14,6 +14,7 @@ from specdsl.errors import SpecMergeError
 from specdsl.lowering.adapted import detach_from, merge_together
 from specdsl.lowering.layer_adapter import LayerAdapter
 from specdsl.runtime.frozen_base import freeze, release
+from specdsl.runtime.given_inputs import current_inputs, set_inputs
 from specdsl.runtime.member import Member
 from specdsl.runtime.mergeable import check_mergeable, new_biases, warn_of_new_biases
 from specdsl.runtime.parameter_groups import parameter_groups
@@ -113,6 +114,35 @@ class Adapter:
         """
         self._check_attached()
         return parameter_groups(self, lr, weight_decay)
+
+    # ------------------------------------------------------------------------------------------ inputs
+
+    def set_inputs(self, **values: Any) -> None:
+        """Set inputs of the spec (`input slider : tokens ~ 1`) for the forward passes to come; None takes it back.
+
+        Args:
+            values: by name, a number or a tensor: of an input over tokens one entry for every token, `batch x tokens`.
+
+        Raises:
+            SpecSettingError: the spec has no such input.
+
+        >>> import specdsl, torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4))
+        >>> adapter = specdsl.attach(model, "input s : tokens ~ 1 | y + diag(s)@x@A@B", on="re:0")
+        >>> adapter.set_inputs(s=0.5)
+        """
+        self._check_attached()
+        set_inputs(self, values)
+
+    @contextmanager
+    def inputs(self, **values: Any) -> Iterator[None]:
+        """`set_inputs` for the length of a `with` block."""
+        before = current_inputs(self, values)
+        self.set_inputs(**values)
+        try:
+            yield
+        finally:
+            self.set_inputs(**before)
 
     # --------------------------------------------------------------------------------------- penalties
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from specdsl.errors import SpecSettingError
+from specdsl.errors import SpecNotBuiltError, SpecSettingError
 from specdsl.layer_ranges import Layers
 from specdsl.lowering.adapted import adapters_of, attach_to, check_adapter_name
 from specdsl.lowering.layer_adapter import LayerAdapter
@@ -79,12 +79,22 @@ def attach_survey(
 ) -> Adapter:
     """Attach what `specdsl.runtime.survey.survey` has laid out."""
     check_adapter_name(name)
+    _refuse_unbuilt(found.spec)
     _refuse_taken_name(model, name)
     check_loaded(model, found.modules)
     check_trained_whole(model, found.trained_whole, [module.target for module in found.modules])
     layers = derive(found, seed, _dtype(dtype))
     members = [_member(model, module, layer) for module, layer in zip(found.modules, layers, strict=True)]
     return Adapter._attached(model, found, name, seed, _dtype(dtype), members, attach_to)
+
+
+def _refuse_unbuilt(spec: Spec) -> None:
+    """What the language has and training cannot carry out yet, by name; compiling and counting can."""
+    facts, span = spec.facts, spec.tree.span
+    if facts.needs:
+        raise SpecNotBuiltError(f"`{facts.needs[0]}` cannot be carried out yet; the rest can be checked", span)
+    if facts.added_rows is not None:
+        raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", span)
 
 
 def _member(model: nn.Module, module: SurveyedModule, layer: LayerAdapter) -> Member:

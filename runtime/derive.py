@@ -14,9 +14,10 @@ from torch import Tensor
 
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
-from specdsl.ir import Apply, Node, SpecIR
+from specdsl.ir import Apply, Node, Ranked, SpecIR
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Values
+from specdsl.operators.indexing import amount_of
 from specdsl.runtime.indices import check_places, index_ranges
 from specdsl.runtime.survey import Survey
 from specdsl.runtime.surveyed_modules import SurveyedModule
@@ -49,6 +50,7 @@ class _Deriver:
         self.dtype = dtype
         self.owners: dict[tuple[str, str], LayerAdapter] = {}
         self.startings: dict[str, Starting] = {}
+        self.rankings: dict[Ranked, dict[str, Tensor]] = {}
 
     def adapter(self, module: SurveyedModule) -> LayerAdapter:
         with torch.no_grad():
@@ -110,19 +112,22 @@ class _Deriver:
                 if (factor, scope) in self.owners
             }
             self.startings[name] = Starting(
-                self.ir,
+                module.lowered.ir,
                 TorchArrays(device, work),
                 module.sizes,
                 _SiteValues(module, work),
                 partial(self._draw, module, device, work),
                 known | self._given_indices(module, device),
                 self._over_layers,
+                partial(self._ranked, module),
             )
         return self.startings[name]
 
     def _given_indices(self, module: SurveyedModule, device: torch.device) -> dict[str, Tensor]:
         found = {}
         for name, places in self.survey.indices.items():
+            if name not in module.lowered.ir.factors:
+                continue
             index = torch.as_tensor(places, dtype=torch.long, device=device)
             shape = module.sizes.shape(self.ir.factors[name].shape)
             if tuple(index.shape) != shape:
@@ -138,6 +143,24 @@ class _Deriver:
         if len(shapes) > 1:
             raise SpecNotBuiltError("a list over modules of different sizes is not built yet")
         return torch.stack([value.to(values[0].device) for value in values])
+
+    def _ranked(self, module: SurveyedModule, node: Ranked) -> Tensor:
+        """This module's part of a ranking of the entries of all modules."""
+        if node not in self.rankings:
+            self.rankings[node] = self._ranking(node)
+        return self.rankings[node][module.target.name]
+
+    def _ranking(self, node: Ranked) -> dict[str, Tensor]:
+        values = {one.target.name: self._starting(one).constant(node.of.of) for one in self.survey.modules}
+        arrays = {name: torch.as_tensor(value) for name, value in values.items()}
+        amount = float(self._starting(self.survey.modules[0]).constant(node.amount))
+        together = torch.cat([array.reshape(-1).to("cpu", torch.float64) for array in arrays.values()])
+        mask = TorchArrays("cpu", torch.float64).top_mask(together, amount_of(amount, together.numel()))
+        parts = mask.split([array.numel() for array in arrays.values()])
+        return {
+            name: part.reshape(array.shape).to(array.device, array.dtype)
+            for (name, array), part in zip(arrays.items(), parts, strict=True)
+        }
 
     def _draw(
         self, module: SurveyedModule, device: torch.device, dtype: torch.dtype, node: Apply, shape: tuple[int, ...],

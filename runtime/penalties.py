@@ -23,15 +23,15 @@ def _total(adapter: Adapter, penalty: PenaltyIR) -> Tensor:
     lists = _gathered(adapter, penalty)
     total: Tensor | None = None
     seen: set[tuple[Any, ...]] = set()
-    for member in adapter.members[:1] if penalty.once else adapter.members:
+    members = [member for member in adapter.members if penalty.text in member.layer.lowered.penalties]
+    for member in members[:1] if penalty.once else members:
         key = _tensors_read(adapter, member.surveyed.scopes, penalty.value)
         if key in seen:
             continue
         seen.add(key)
         term = member.layer.penalty(penalty.text, member.base_site, lists)
         total = term if total is None else total + term.to(total.device)
-    assert total is not None
-    return total
+    return torch.zeros(()) if total is None else total  # none of the modules it is limited to is adapted
 
 
 def _gathered(adapter: Adapter, penalty: PenaltyIR) -> list[Tensor]:
@@ -39,7 +39,8 @@ def _gathered(adapter: Adapter, penalty: PenaltyIR) -> list[Tensor]:
     lists: list[Tensor] = []
     for position in range(len(layer_lists(penalty.value))):
         text = f"{penalty.text} [{position}]"
-        terms = [member.layer.penalty(text, member.base_site, lists) for member in adapter.members]
+        members = [member for member in adapter.members if text in member.layer.lowered.penalties]
+        terms = [member.layer.penalty(text, member.base_site, lists) for member in members]
         lists.append(torch.stack([term.to(terms[0].device) for term in terms]))
     return lists
 

@@ -142,12 +142,12 @@ def report_of(survey: Survey) -> AdapterReport:
     """The report of a survey."""
     return AdapterReport(
         label=survey.spec.label,
-        modules=tuple(_row(survey, module) for module in survey.modules),
+        modules=tuple(_row(module) for module in survey.modules),
         trainable_parameters=survey.trainable_parameters,
         head_parameters=survey.head_parameters,
         base_parameters=survey.base_parameters,
         stored_bytes=survey.stored_bytes,
-        penalties=tuple((penalty.text, len(survey.modules)) for penalty in survey.spec.ir.penalties),
+        penalties=tuple((penalty.text, _carriers(survey, penalty.text)) for penalty in survey.spec.ir.penalties),
         facts=survey.spec.facts.as_dict(),
         conditions=tuple(str(condition) for condition in survey.spec.ir.conditions),
         notes=survey.selection.notes,
@@ -155,10 +155,15 @@ def report_of(survey: Survey) -> AdapterReport:
     )
 
 
-def _row(survey: Survey, module: SurveyedModule) -> ModuleRow:
+def _carriers(survey: Survey, text: str) -> int:
+    """In how many modules a penalty stands."""
+    return sum(text in module.lowered.penalties for module in survey.modules)
+
+
+def _row(module: SurveyedModule) -> ModuleRow:
     sizes = module.site.sizes
     shapes = []
-    for name, factor in survey.spec.ir.factors.items():
+    for name, factor in module.lowered.ir.factors.items():
         if factor.is_trained or factor.shared is not None:
             shape = " x ".join(map(str, module.sizes.shape(factor.shape))) or "number"
             kind = "" if factor.is_trained else "frozen "

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from specdsl import tree
 from specdsl.errors import (
     SpecNotBuiltError,
     SpecTargetError,
@@ -89,31 +90,46 @@ def survey(
         SpecTargetError: an item matches nothing, a module cannot carry the spec, or sizes do not fit.
         SpecSettingError: an index is missing or unknown.
     """
-    _refuse_unbuilt(spec)
-    _refuse_lists_of_trained(spec)
+    for part in spec.parts or (spec,):
+        _refuse_lists_of_trained(part)
     selection = _select(model, spec, on, exclude, None if layers is None else layer_numbers(layers))
+    parts = _parts(model, spec, selection)
     given = check_indices(spec, indices or {})
     whole = tuple(select_modules(model, [*_items(spec.clauses.train), *_listed(train)]))
     sites = [_site(target) for target in selection.targets]
     _refuse_both(selection, whole)
     environments = _environments(spec.ir, sites, given)
-    check_conditions(spec, selection, environments)
-    modules = survey_modules(spec.ir, selection, sites, environments)
+    irs = [part.ir for part in parts]
+    check_conditions(irs, selection, environments)
+    modules = survey_modules(irs, selection, sites, environments)
     base = sum(parameter.numel() for _, parameter in base_parameters(model))
     return Survey(spec, selection, modules, whole, base, given)
 
 
-def _refuse_unbuilt(spec: Spec) -> None:
-    """What the language has and a model cannot carry yet, by name."""
-    facts, span = spec.facts, spec.tree.span
-    if spec.parts:
-        raise SpecNotBuiltError("clauses limited to some modules cannot be attached yet", spec.parts[0].limit[0].span)
-    if facts.needs:
-        raise SpecNotBuiltError(f"`{facts.needs[0]}` cannot be carried out yet; the rest can be checked", span)
-    for given in spec.ir.given.values():
-        raise SpecNotBuiltError(f"the {given.kind} `{given.name}` cannot be attached yet", given.span)
-    if facts.added_rows is not None:
-        raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", spec.clauses.targets["y"][1])
+def _parts(model: nn.Module, spec: Spec, selection: Selection) -> list[Spec]:
+    """For each selected module the spec that holds there: the clauses whose limits it meets.
+
+    Raises:
+        SpecTargetError: a limit matches no module, or no clause reaches a selected module.
+    """
+    if not spec.parts:
+        return [spec] * len(selection.targets)
+    reach = {
+        items: {target.name for target in select(model, _items(items), (), None, adaptable=_adaptable).targets}
+        for items in spec.limits
+    }
+    known: dict[tuple[tuple[tree.Item, ...], ...], Spec] = {}
+    parts = []
+    for target in selection.targets:
+        applying = tuple(items for items, names in reach.items() if target.name in names)
+        if not applying and not spec.adapts_everywhere:
+            raise SpecTargetError(
+                f"no clause of the spec reaches `{target.name}`", hint="leave it out with `except`, or out of `on`"
+            )
+        if applying not in known:
+            known[applying] = spec.at(applying)
+        parts.append(known[applying])
+    return parts
 
 
 def _refuse_lists_of_trained(spec: Spec) -> None:
@@ -142,6 +158,9 @@ def _select(
     layers: Sequence[int] | None,
 ) -> Selection:  # fmt: skip
     clause = spec.clauses.on
+    if on is None and clause is None and spec.parts and not spec.adapts_everywhere:
+        limited = dict.fromkeys(item for items in spec.limits for item in items)
+        return select(model, _items(tuple(limited)), exclude, layers, adaptable=_adaptable)
     if on is not None or clause is None:
         return select(model, None if on is None else _listed(on), exclude, layers, adaptable=_adaptable)
     excluded = [*_items(clause.excluded), *exclude]

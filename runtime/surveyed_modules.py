@@ -25,7 +25,8 @@ from specdsl.lowering.sites import LayerSite
 from specdsl.node_sizes import node_sizes
 from specdsl.runtime.targets import Selection, Target
 from specdsl.sizes import Size
-from specdsl.spec import Spec
+
+KERNEL_SIZES = frozenset({"c", "kh", "kw"})
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,15 @@ class SurveyedModule:
     stored: int
 
 
-def check_conditions(spec: Spec, selection: Selection, environments: list[dict[str, Any]]) -> None:
-    """Raise SpecTargetError for every size condition of the spec that a module does not meet."""
+def check_conditions(irs: Sequence[SpecIR], selection: Selection, environments: list[dict[str, Any]]) -> None:
+    """Raise SpecTargetError for every size condition that a module does not meet."""
     errors: list[SpecError] = []
-    for condition in spec.ir.conditions:
-        for target, environment in zip(selection.targets, environments, strict=True):
+    for ir, target, environment in zip(irs, selection.targets, environments, strict=True):
+        _check_kernel(ir, target, environment)
+    for condition in dict.fromkeys(condition for ir in irs for condition in ir.conditions):
+        for ir, target, environment in zip(irs, selection.targets, environments, strict=True):
+            if condition not in ir.conditions:
+                continue
             if "tokens" in condition.left.symbols | condition.right.symbols:
                 continue
             if not condition.holds(environment, environments):
@@ -75,14 +80,25 @@ def check_conditions(spec: Spec, selection: Selection, environments: list[dict[s
     raise_all(errors)
 
 
+def _check_kernel(ir: SpecIR, target: Target, environment: Mapping[str, Any]) -> None:
+    """Raise unless a module has the kernel whose sizes the spec reads."""
+    for condition in ir.conditions:
+        missing = KERNEL_SIZES & (condition.left.symbols | condition.right.symbols) - environment.keys()
+        if missing:
+            raise SpecTargetError(
+                f"`{target.name}` is no convolution, but the spec reads `{min(missing)}`, a size of its kernel",
+                condition.span, "adapt convolutions with `on conv`",
+            )  # fmt: skip
+
+
 def _shown(value: Any) -> str:
     return str(int(value)) if float(value).is_integer() else f"{float(value):g}"
 
 
 def survey_modules(
-    ir: SpecIR, selection: Selection, sites: list[LayerSite], environments: list[dict[str, Any]]
+    irs: Sequence[SpecIR], selection: Selection, sites: list[LayerSite], environments: list[dict[str, Any]]
 ) -> tuple[SurveyedModule, ...]:
-    """The modules with their plans; those of equal size and type share one.
+    """The modules with their plans; those of equal spec, size and type share one.
 
     Raises:
         SpecTargetError: a module cannot carry the spec, or a shared factor would have two shapes.
@@ -91,9 +107,13 @@ def survey_modules(
     counted: set[tuple[str, str]] = set()
     shapes: dict[tuple[str, str], tuple[int, ...]] = {}
     modules = []
-    for target, site, environment in zip(selection.targets, sites, environments, strict=True):
+    for ir, target, site, environment in zip(irs, selection.targets, sites, environments, strict=True):
         sizes = Sizes(environment, environments)
-        key = (site.traits, tuple(sorted((k, v) for k, v in environment.items() if k != "layer" or _reads_layer(ir))))
+        key = (
+            id(ir),
+            site.traits,
+            tuple(sorted((k, v) for k, v in environment.items() if k != "layer" or _reads_layer(ir))),
+        )
         if key not in cache:
             _check_bounds(ir, sizes, target)
             cache[key] = _lower(ir, sizes, site, target)

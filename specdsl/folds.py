@@ -5,8 +5,9 @@ Until then a fold is one node, whatever k is; every stage that works on concrete
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache, reduce
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial, reduce
+from typing import Protocol
 
 from specdsl import limits
 from specdsl.errors import SpecLimitError
@@ -14,6 +15,13 @@ from specdsl.ir import Apply, Fold, Node, topological, transform
 from specdsl.node_sizes import own_sizes, with_sizes
 from specdsl.nodes import apply, scaled
 from specdsl.sizes import Size
+
+
+class SupportsInteger(Protocol):
+    """The numbers behind sizes."""
+
+    def integer(self, size: Size) -> int: ...
+
 
 OPERATORS = {"sum": "add", "prod": "matmul", "stack": "stack"}
 """The operator that joins the values of a fold."""
@@ -76,3 +84,17 @@ def outside_folds(roots: Iterable[Node]) -> list[Node]:
             found[node] = None
             stack += () if isinstance(node, Fold) else node.children
     return list(found)
+
+
+def without_folds(root: Node, sizes: SupportsInteger) -> Node:
+    """`root` with every fold written out for the sizes of a module, outer ones first."""
+    while True:
+        folds = [node for node in outside_folds([root]) if isinstance(node, Fold)]
+        if not folds:
+            return root
+        written: dict[Node, Node] = {fold: unrolled(fold, sizes.integer(fold.count)) for fold in folds}
+        root = transform([root], partial(_put_in, written))[root]
+
+
+def _put_in(written: Mapping[Node, Node], node: Node) -> Node:
+    return written.get(node, node)

@@ -345,12 +345,19 @@ class GivenIR:
     @property
     def rest(self) -> Node | None:
         """The mean of a noise, the default of an input (None where there is none)."""
-        if self.kind == "input" or self.start is None:
-            return self.start
-        assert isinstance(self.start, Apply)
-        options = dict(self.start.options)
-        mean = (options["low"] + options["high"]) / 2 if self.start.operator == "uniform" else Size.of(0)
-        number = interned(Scalar((), mean))
+        start = self.start
+        if start is None or isinstance(start, Scalar):
+            return start
+        assert isinstance(start, Apply)
+        options = dict(start.options)
+        if start.operator == "fill":
+            number = start.arguments[0]
+        else:
+            mean = {
+                "ones": Size.of(1),
+                "uniform": (options.get("low", Size.of(0)) + options.get("high", Size.of(0))) / 2,
+            }
+            number = interned(Scalar((), mean.get(start.operator, Size.of(0))))
         kept = tuple(size for size in self.shape if size.as_symbol != "tokens")  # the same for every token
         return interned(Apply(kept, "fill", (number,), (("shape", kept),))) if kept else number
 

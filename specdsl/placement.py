@@ -68,14 +68,15 @@ def parts_of(spec: tree.SpecTree) -> list[tuple[Items, tree.SpecTree]]:
     last, with no items.
     """
     limits = limits_of(spec)
-    parts = [(items, _needed(spec, [other for other in limits if covers(other, items)])) for items in limits]
+    parts = [(items, part_needed(spec, [other for other in limits if covers(other, items)])) for items in limits]
     if limits and has_target(spec):
-        parts.append(((), _needed(spec, ())))
+        parts.append(((), part_needed(spec, ())))
     return parts
 
 
-def _needed(spec: tree.SpecTree, applying: Iterable[Items]) -> tree.SpecTree:
-    """A part without the definitions and factors that only other parts read."""
+def part_needed(spec: tree.SpecTree, applying: Iterable[Items]) -> tree.SpecTree:
+    """The spec where certain limits hold, without the definitions and factors that only other
+    parts read."""
     part = part_of(spec, applying)
     elsewhere = _read(clause.clause if isinstance(clause, tree.OnClause) else clause for clause in spec.clauses)
     kept = list(part.clauses)

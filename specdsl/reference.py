@@ -27,6 +27,7 @@ def weight(
     seed: int = 0,
     module: str = "",
     layer: int = 0,
+    kernel: tuple[int, int] | None = None,
     **hyperparameters: Any,
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
     """The adapted weight and bias of a spec, computed literally from its formula.
@@ -38,6 +39,7 @@ def weight(
         factors: values of factors; those not given take their start.
         seed, module: key of the random starts, as attaching uses them.
         layer: the module's number among the adapted ones.
+        kernel: height and width of a convolution's kernel, whose W is `c*kh*kw x m`.
         hyperparameters: values for the spec's hyper-parameters.
 
     Returns:
@@ -65,7 +67,12 @@ def weight(
         raise SpecShapeError(f"b has the shape {bias.shape}, but W is {n} x {m}")
     ir = checked.ir
     sizes = Sizes({**ir.hyper_values(), "n": n, "m": m, "layer": layer, "layers": 1, "tokens": 1})
+    if kernel is not None:
+        kh, kw = kernel
+        sizes.values.update(c=n // (kh * kw), kh=kh, kw=kw)
     for condition in ir.conditions:
+        if kernel is None and {"c", "kh", "kw"} & (condition.left.symbols | condition.right.symbols):
+            raise SpecShapeError("the spec reads a convolution's kernel", condition.span, "give it: `kernel=(3, 3)`")
         if not condition.holds(sizes.values):
             raise SpecShapeError(f"a {n} x {m} weight does not meet the size condition {condition}", condition.span)
     given = _given(checked, factors or {}, sizes)

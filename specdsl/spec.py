@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from specdsl.facts import Facts, facts_of, joined_facts
 from specdsl.ir import SpecIR, joined
 from specdsl.library_specs import library_names, library_path
 from specdsl.parser import parse_tree
-from specdsl.placement import Items, parts_of
+from specdsl.placement import Items, has_target, limits_of, part_needed, parts_of
 from specdsl.printing.text import spec_line, spec_text
 from specdsl.sizes import Number
 from specdsl.source import Span
@@ -113,6 +113,27 @@ class Spec:
         if not hyperparameters:
             return self
         return _checked(self.text, self.name, {**self.settings, **hyperparameters})
+
+    def at(self, applying: Iterable[Items]) -> Spec:
+        """The ordinary spec that holds where the clauses limited to `applying` do; see `limits`."""
+        if not self.parts:
+            return self
+        syntax = part_needed(self.tree, applying)
+        for part in self.parts:
+            if part.tree == syntax:
+                return part
+        found = _elaborated(syntax, self.settings, True)
+        return _spec(self.text, self.name, syntax, found, _read_of(self.settings, found))
+
+    @property
+    def limits(self) -> list[Items]:
+        """The distinct items that clauses are limited to."""
+        return limits_of(self.tree)
+
+    @property
+    def adapts_everywhere(self) -> bool:
+        """Whether some target holds in every module."""
+        return has_target(self.tree)
 
     def explain(self) -> Explanation:
         """Every inferred shape, start, kind, size condition and fact, and why."""
@@ -243,7 +264,7 @@ def _checked(text: str, name: str, settings: Mapping[str, Any]) -> Spec:
     raise_all(whole.errors)
     check_rank(whole, any("r" in one.settings_read for one in found))
     parts = tuple(
-        _spec(text, name, part, one, {key: value for key, value in settings.items() if key in one.settings_read}, items)
+        _spec(text, name, part, one, _read_of(settings, one), items)
         for (items, part), one in zip(limited, found, strict=True)
     )
     every = Elaborated(
@@ -251,6 +272,10 @@ def _checked(text: str, name: str, settings: Mapping[str, Any]) -> Spec:
         tuple(span for part in found for span in part.matrix_products), frozenset(settings),
     )  # fmt: skip
     return replace(_spec(text, name, syntax, every, settings), parts=parts)
+
+
+def _read_of(settings: Mapping[str, Any], found: Elaborated) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name in found.settings_read}
 
 
 def _elaborated(syntax: tree.SpecTree, settings: Mapping[str, Any], is_part: bool) -> Elaborated:

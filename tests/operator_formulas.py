@@ -227,6 +227,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "einsum": einsum,
     # indexing
     "put_rows": rows_put,
+    "columns": lambda M, places: np.array([[row[place] for place in places] for row in M]).reshape(len(M), len(places)),
+    "scale_rows": lambda v, M: table(M.shape, lambda *place: v[place[:-1]] * M[place]),
     "stack": lambda *entries: np.array([list(entry) for entry in entries]),
     "take": lambda v, places: np.array([v[place] for place in places]),
     "slice": indexed,

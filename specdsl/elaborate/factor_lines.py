@@ -15,7 +15,7 @@ from specdsl.errors import (
     SpecShapeError,
     SpecSyntaxError,
 )
-from specdsl.ir import Apply, FactorIR, GivenIR, Node
+from specdsl.ir import Apply, FactorIR, GivenIR, Node, Scalar
 from specdsl.operators.registry import Shape
 from specdsl.sizes import Size
 from specdsl.source import Span
@@ -80,6 +80,10 @@ class FactorLines:
             )
         if kind == "noise" and isinstance(start, Apply) and start.option("seed") is not None:
             raise SpecSettingError(f"the noise `{draft.name}` is drawn anew and has no seed", draft.span)
+        if kind == "input" and start is not None and not _is_one_number(start):
+            raise SpecSettingError(
+                f"the default of the input `{draft.name}` is a number, the same for every entry", draft.span
+            )
         shape = self.solver.shape(draft.shape)
         return GivenIR(draft.name, shape, kind, draft.span, start, draft.shape_reason)
 
@@ -124,3 +128,10 @@ class FactorLines:
         if not factor.is_trained:
             raise SpecSettingError(f"`{factor.name}` is not trained and has no `{attribute.name}`", attribute.span)
         return replace(factor, lr=float(value)) if attribute.name == "lr" else replace(factor, decay=float(value))
+
+
+def _is_one_number(start: Node) -> bool:
+    """Whether a value is one number at every entry."""
+    if isinstance(start, Apply) and start.operator == "fill":
+        return isinstance(start.arguments[0], Scalar)
+    return isinstance(start, Scalar) or (isinstance(start, Apply) and start.operator in ("ones", "zeros"))

@@ -36,6 +36,10 @@ class Subscripts(Measuring):
             index = self._operand(item)
             if isinstance(index, Scalar):
                 items.append(self._place(index.size, size, item, syntax))
+            elif (
+                index.ndim == 1 and axis == 1 == len(syntax.items) - 1 and _is_whole(syntax.items[0]) and node.ndim == 2
+            ):
+                return apply("columns", (node, index), (node.shape[0], index.shape[0]))
             elif isinstance(index, Given) and not index.shape and len(syntax.items) == 1:
                 return apply("take", (node, index), node.shape[1:])
             elif index.ndim == 1 and len(syntax.items) == 1 + sum(
@@ -115,6 +119,15 @@ class Subscripts(Measuring):
                 self.solver.same(entries[0].shape[0], entry.shape[0], f"`{syntax.span.text}`: the heights differ")
             width = width + entry.shape[-1]
         return apply("hcat", entries, (*entries[0].shape[:-1], width))
+
+
+def _picks_columns(node: Node, syntax: tree.Subscript, axis: int) -> bool:
+    """Whether an index in this place picks columns: `M[:, I]`."""
+    return node.ndim == len(syntax.items) == 2 and axis == 1 and _is_whole(syntax.items[0])
+
+
+def _is_whole(item: tree.Expr | tree.Range) -> bool:
+    return isinstance(item, tree.Range) and item.start is item.stop is item.step is None
 
 
 def _as_row(vector: Node) -> Node:

@@ -14,7 +14,7 @@ import keyword
 import re
 from collections.abc import Sequence
 
-from specdsl.errors import SpecSettingError
+from specdsl.errors import SpecNotBuiltError, SpecSettingError
 from specdsl.interpret import Sizes
 from specdsl.lowering.emit_class import ClassWriter
 from specdsl.lowering.emit_code import WIDTH, escaped, wrapped
@@ -58,6 +58,7 @@ def emit_torch_file(spec: Spec, kinds: Sequence[AdaptedKind], class_name: str | 
     Raises:
         SpecNotBuiltError, SpecSettingError: as `emit_torch`.
     """
+    _refuse_unwritten(spec)
     classes: dict[str, str] = {}
     for kind in kinds:
         name = _class_name(spec, kind, class_name)
@@ -78,6 +79,14 @@ def _header(spec: Spec) -> list[str]:
     lines = [*wrapped(f'"""{about}', WIDTH, "", hang=""), *([""] if cited else []), *cited, "", "The spec::", ""]
     lines += [line for text in str(spec).splitlines() for line in wrapped(escaped(text), WIDTH, "    ")]
     return [*lines, '"""']
+
+
+def _refuse_unwritten(spec: Spec) -> None:
+    for given in spec.ir.given.values():
+        raise SpecNotBuiltError(f"the {given.kind} `{given.name}` has no form in emitted code yet", given.span)
+    if spec.parts:
+        place = spec.limits[0][0].span
+        raise SpecNotBuiltError("clauses limited to some modules have no form in emitted code yet", place)
 
 
 def _class_name(spec: Spec, kind: AdaptedKind, given: str | None) -> str:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from specdsl.facts import is_diagonal
 from specdsl.interpret import Sizes
-from specdsl.ir import Factor, Initial, Node, SpecIR
-from specdsl.lowering.program import Program
+from specdsl.ir import Factor, Given, Initial, Node, SpecIR
+from specdsl.lowering.given import at_rest, brought, drawn
+from specdsl.lowering.program import Program, ReadGiven
 from specdsl.lowering.sites import LayerSite
 from specdsl.plan import LayerTraits, Plan, layer_lists, make_plan, prepared_penalties, prepared_weight, stored_bytes
 
@@ -112,6 +113,7 @@ class LayerAdapter(nn.Module):
         self.owners = dict(values.owners)
         self.watcher: ForwardWatcher | None = None
         self.attributes: dict[str, str] = {}
+        self.inputs: dict[str, Tensor] = {}
         for name, value in values.factors.items():
             self._hold(name, value)
         self.constant_names: dict[Node, str] = {}
@@ -174,7 +176,7 @@ class LayerAdapter(nn.Module):
 
     def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
         """The adapted output, as `tokens x m`."""
-        y = self.lowered.output.run(site, self._reader(x), x, base, self.training)
+        y = self.lowered.output.run(site, self._reader(x), x, base, self.training, given=self.given_value(x))
         if self.watcher is not None:
             self.watcher.passed_forward(y)
         return y
@@ -184,6 +186,23 @@ class LayerAdapter(nn.Module):
             return self.read
         # Replicas on other devices read shared factors where these are held, and gradients flow back there.
         return lambda node: self.read(node).to(x.device)
+
+    def given_value(self, x: Tensor) -> ReadGiven | None:
+        """What a forward pass brings: noise, drawn anew in training, and inputs."""
+        if not self.lowered.ir.given:
+            return None
+        dtype = x.dtype if x.is_floating_point() else torch.float32
+
+        def value(node: Given, shape: tuple[int, ...]) -> Tensor:
+            given = self.lowered.ir.given[node.name]
+            if given.kind == "noise" and self.training:
+                return drawn(given, self.lowered.output.sizes, shape, dtype, x.device)
+            put = self.inputs.get(node.name)
+            if put is None:
+                return at_rest(given, self.lowered.output.sizes, shape, dtype, x.device)
+            return brought(given, put, shape, dtype, x.device)
+
+        return value
 
     def merged(self, site: LayerSite) -> dict[str, Tensor]:
         """`W'` as `n x m` and `b'`, those of them that change, in the widest dtype involved."""

@@ -18,12 +18,18 @@ from specdsl.affine import W as BASE_WEIGHT
 from specdsl.affine import X
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.interpret import TAKES_NUMBERS, Sizes, concrete_options
-from specdsl.ir import Apply, Factor, Node, Part, Scalar, Site, reads
+from specdsl.ir import Apply, Factor, Given, Node, Part, Scalar, Site, reads
+from specdsl.lowering.sequences import by_sequence, counts_axes
 from specdsl.lowering.sites import LayerSite
+from specdsl.node_sizes import settings_sizes
 from specdsl.plan import Project, Through, gradient_wanted, inputs_of, program_order
 
 ReadLeaf = Callable[[Node], Tensor]
 """The stored tensor of a factor or constant."""
+
+
+ReadGiven = Callable[[Given, tuple[int, ...]], Tensor]
+"""The value of a noise or input in one forward pass."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Program:
     def _options(self, node: Node) -> dict[str, Any]:
         if isinstance(node, Scalar):
             return {"number": float(self.sizes.number(node.size))}
-        return concrete_options(node, self.sizes) if isinstance(node, Apply) else {}
+        return concrete_options(node, self.sizes) if isinstance(node, Apply) and not _reads_tokens(node) else {}
 
     def run(
         self,
@@ -82,6 +88,7 @@ class Program:
         base: Callable[[], Tensor] | None = None,
         training: bool = False,
         like: Tensor | None = None,
+        given: ReadGiven | None = None,
     ) -> Tensor:
         """The value of the output.
 
@@ -92,10 +99,11 @@ class Program:
             base: runs the bare module.
             training: whether dropout drops.
             like: a tensor whose device new arrays take; by default x.
+            given: the noise and inputs of this pass, in the shape they have in it.
         """
         model = like if like is not None else x
         assert model is not None
-        run = _Run(site, leaf, x, base, model.device, training)
+        run = _Run(site, leaf, x, base, model.device, training, self.sizes, given)
         values: list[Any] = [None] * len(self.steps)
         device_type = model.device.type
         autocast = torch.is_autocast_enabled(device_type)
@@ -115,9 +123,11 @@ class _Run:
 
     def __init__(
         self, site: LayerSite | None, leaf: ReadLeaf, x: Tensor | None, base: Callable[[], Tensor] | None,
-        device: torch.device, training: bool,
+        device: torch.device, training: bool, sizes: Sizes, given: ReadGiven | None,
     ) -> None:  # fmt: skip
         self.site = site
+        self.sizes = sizes
+        self.given = given
         self.leaf = leaf
         self.x = x
         self.base = base
@@ -133,6 +143,9 @@ class _Run:
         match node:
             case Scalar():
                 return step.options["number"]
+            case Given():
+                assert self.given is not None
+                return self.given(node, self._given_shape(node))
             case Site():
                 return self._site_value(node)
             case Project():
@@ -144,6 +157,12 @@ class _Run:
             case Apply():
                 return self._apply(step, node, values)
         raise AssertionError(node)
+
+    def _given_shape(self, node: Given) -> tuple[int, ...]:
+        """The shape of a noise or input in this pass; tokens have the axes that the input has."""
+        leading = () if self.x is None or self.site is None else self.site.token_shape(self.x)
+        axes = [leading if size.as_symbol == "tokens" else (self.sizes.integer(size),) for size in node.shape]
+        return tuple(length for axis in axes for length in axis)
 
     def _site_value(self, node: Site) -> Tensor:
         site = self.site
@@ -187,6 +206,13 @@ class _Run:
     def _activation_dtype(self, x: Tensor, site: LayerSite) -> torch.dtype:
         return x.dtype if x.is_floating_point() else site.weight.dtype
 
+    def _options_here(self, node: Apply, step: Step) -> Mapping[str, Any]:
+        """Options that name the number of tokens have it from the input."""
+        if not _reads_tokens(node) or self.x is None or self.site is None:
+            return step.options
+        tokens = self.site.token_shape(self.x)[-1]
+        return concrete_options(node, Sizes({**self.sizes.values, "tokens": tokens}, self.sizes.layers))
+
     def _apply(self, step: Step, node: Apply, values: list[Any]) -> Any:
         arguments = [values[slot] for slot in step.inputs]
         arguments = _cast_to_tokens(step, arguments) if step.in_tokens else _widened(arguments)
@@ -195,7 +221,28 @@ class _Run:
         arrays.training = self.training
         if node.operator not in TAKES_NUMBERS:
             arguments = [arrays.full((), value) if isinstance(value, float) else value for value in arguments]
+        if step.in_tokens and counts_axes(node):
+            options = self._options_here(node, step)
+            return by_sequence(lambda *own: node.definition.value(arrays, *own, **options), node, arguments)
+        if _reduces_tokens(node):
+            return node.definition.value(arrays, *arguments, **over_tokens(step.options)).unsqueeze(-2)
         return node.definition.value(arrays, *arguments, **step.options)
+
+
+def _reads_tokens(node: Node) -> bool:
+    return any("tokens" in size.symbols for size in settings_sizes(node))
+
+
+def _reduces_tokens(node: Apply) -> bool:
+    """Whether the tokens of every sequence are reduced to one row, which then meets all of them."""
+    if len(node.arguments) != 1 or node.arguments[0].ndim != 2 or node.ndim != 1:
+        return False
+    return node.arguments[0].shape[0].as_symbol == "tokens" and node.shape[0].as_symbol != "tokens"
+
+
+def over_tokens(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with the axis of the tokens counted from the end: before it stand those of the batch."""
+    return {**options, "axis": -2} if options.get("axis") == 0 else dict(options)
 
 
 def is_in_tokens(node: Node) -> bool:
@@ -203,6 +250,7 @@ def is_in_tokens(node: Node) -> bool:
     return (
         isinstance(node, Project | Through)
         or bool(reads(node) & {"x", "y"})
+        or (isinstance(node, Given) and any(size.as_symbol == "tokens" for size in node.shape))
         or any(is_in_tokens(child) for child in node.children)
     )
 

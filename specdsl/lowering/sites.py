@@ -7,6 +7,7 @@ any leading axes.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from copy import copy
@@ -94,6 +95,10 @@ class LayerSite(ABC):
     def tokens(self, x: Tensor) -> Tensor:
         """The module's input as `tokens x n`."""
         return x
+
+    def token_shape(self, x: Tensor) -> tuple[int, ...]:
+        """The axes that stand for the tokens of the input `x`: batch and sequence."""
+        return tuple(x.shape[:-1])
 
     def from_output(self, y: Tensor) -> Tensor:
         """The module's output as `tokens x m`."""
@@ -201,6 +206,9 @@ class EmbeddingSite(LayerSite):
             rows = rows * _as_factor(self.scale, rows)
         return rows if bias is None else rows + bias
 
+    def token_shape(self, x: Tensor) -> tuple[int, ...]:
+        return tuple(x.shape)
+
     def tokens(self, x: Tensor) -> Tensor:
         raise SpecTargetError("an embedding's input is one-hot over the vocabulary and never built as an array")
 
@@ -245,15 +253,22 @@ class ConvolutionSite(LayerSite):
     def from_output(self, y: Tensor) -> Tensor:
         return y.flatten(-2).transpose(-1, -2)
 
+    def token_shape(self, x: Tensor) -> tuple[int, ...]:
+        return (*x.shape[:-3], math.prod(self._places(x)))
+
     def to_output(self, y: Tensor, x: Tensor) -> Tensor:
+        output: Tensor = torch.unflatten(y.transpose(-1, -2), -1, self._places(x))
+        return output
+
+    def _places(self, x: Tensor) -> list[int]:
+        """Height and width of the output for the input `x`."""
         module: Any = self.module
         sizes = []
         for axis in range(2):
             pads = module._reversed_padding_repeated_twice[2 * (1 - axis) : 2 * (1 - axis) + 2]
             extent = x.shape[-2 + axis] + sum(pads) - module.dilation[axis] * (module.kernel_size[axis] - 1) - 1
             sizes.append(extent // module.stride[axis] + 1)
-        output: Tensor = torch.unflatten(y.transpose(-1, -2), -1, sizes)
-        return output
+        return sizes
 
 
 class NormSite(LayerSite):

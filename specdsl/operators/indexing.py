@@ -102,6 +102,19 @@ def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E
     return xp.reshape(xp.scatter(v, I, n * m), (n, m))
 
 
+def _columns_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    n, m = _size(random), _size(random)
+    return [random.normal(size=(n, m)), random.integers(0, m, size=_size(random))], {}
+
+
+@operator("columns", "... n m, k -> ... n k", facts=["linear", "keeps_zero"], samples=_columns_samples,
+          torch="{0:atom}[..., {1}]", latex="{0}_{{:, {1}}}",
+          index_ranges={1: lambda shapes, options: shapes[0][-1]})  # fmt: skip
+def columns(xp: Arrays, M: Array, I: Array) -> Array:  # noqa: E741
+    """`M[:, I]`, the columns with the numbers I."""
+    return xp.take(M, I, -1)
+
+
 def _put_rows_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     n, m = _size(random), _size(random)
     k = _size(random, 1, n + 1)
@@ -196,7 +209,7 @@ def pairs(xp: Arrays, M: Array) -> Array:
 # ------------------------------------------------------------------------------------------------- by size
 
 
-def _amount(k: float, entries: int) -> int:
+def amount_of(k: float, entries: int) -> int:
     """A share below 1 or a count as a count: rounded down, at least 1, at most all."""
     if not k > 0:
         raise SpecSettingError(f"a share or a count is more than 0, not {k:g}")
@@ -216,14 +229,14 @@ def top(xp: Arrays, A: Array, k: float) -> Array:
 
     Shares and counts are rounded down, and at least one entry is chosen; among equal entries the first.
     """
-    return xp.top_mask(A, _amount(k, math.prod(A.shape)))
+    return xp.top_mask(A, amount_of(k, math.prod(A.shape)))
 
 
 @operator("bottom", "... -> ...", facts=["constant", "nonnegative"], options=[Option("k", "number")],
           samples=_amount_samples, torch="top(-{0:unary}, {k})")  # fmt: skip
 def bottom(xp: Arrays, A: Array, k: float) -> Array:
     """1 at the k smallest entries of A, 0 elsewhere; k as for `top`."""
-    return xp.top_mask(-A, _amount(k, math.prod(A.shape)))
+    return xp.top_mask(-A, amount_of(k, math.prod(A.shape)))
 
 
 def _keep_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:

@@ -51,6 +51,13 @@ def times(xp: Arrays, A: Array, B: Array) -> Array:
     return A * B
 
 
+@operator("scale_rows", "... k, ... k m -> ... k m", facts=["multilinear", "keeps_zero"],
+          torch="{0:atom}.unsqueeze(-1) * {1:unary}", latex=r"\operatorname{{diag}}({0})\, {1}")  # fmt: skip
+def scale_rows(xp: Arrays, v: Array, M: Array) -> Array:
+    """`diag(v)@M`: every row of M times its entry of v."""
+    return xp.reshape(v, (*v.shape, 1)) * M
+
+
 def _divide_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     shape = random.integers(1, 6, size=2)
     return [random.normal(size=shape), 1.0 + random.random(size=shape)], {}

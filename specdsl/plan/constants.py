@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from specdsl.interpret import Sizes
-from specdsl.ir import Apply, Factor, Initial, Layers, Node, Scalar, Site, topological
+from specdsl.ir import Apply, Factor, Given, Initial, Layers, Node, Scalar, Site, topological
 from specdsl.plan.forms import Project, Through
 
 _VIEWS = frozenset({"slice", "transpose", "fill"})
@@ -17,12 +17,12 @@ class ConstantParts:
     """Finds the parts of expressions that are computed once.
 
     Args:
-        trained: the names of the trained factors.
+        changing: the names of the trained factors, and of noise and inputs.
         lists_are_constant: whether `layers(...)` is computed once too; in a penalty it is gathered in every step.
     """
 
-    def __init__(self, trained: Iterable[str], lists_are_constant: bool = True) -> None:
-        self.live = frozenset({"x", "y", *trained})
+    def __init__(self, changing: Iterable[str], lists_are_constant: bool = True) -> None:
+        self.live = frozenset({"x", "y", *changing})
         self.lists_are_constant = lists_are_constant
 
     def find(self, roots: Iterable[Node]) -> tuple[Node, ...]:
@@ -54,7 +54,7 @@ class ConstantParts:
     def _changes(self, part: Node) -> bool:
         return (
             isinstance(part, Project | Through)
-            or (isinstance(part, Site | Factor) and part.name in self.live)
+            or (isinstance(part, Site | Factor | Given) and part.name in self.live)
             or (isinstance(part, Layers) and not self.lists_are_constant)
         )
 

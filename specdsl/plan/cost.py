@@ -14,7 +14,7 @@ from specdsl.affine import X
 from specdsl.arrays.counted import Counted, Kind, Ledger, Memory
 from specdsl.arrays.counted_arrays import CountedArrays
 from specdsl.interpret import TAKES_NUMBERS, concrete_options
-from specdsl.ir import Apply, Factor, Node, Part, Scalar, Site, SpecIR
+from specdsl.ir import Apply, Factor, Given, Node, Part, Scalar, Site, SpecIR
 from specdsl.plan.constants import ConstantParts
 from specdsl.plan.diagonals import without_diagonals
 from specdsl.plan.forms import Project, Through
@@ -94,6 +94,8 @@ class _Count:
             case Factor():
                 kind: Kind = "int" if self.model.ir.factors[node.name].kind == "index" else "float"
                 return self._held(node, node.name in self.model.preparation.trained, kind)
+            case Given():
+                return self._held(node)
             case Site():
                 return self._site(node)
             case Project():

@@ -29,6 +29,10 @@ def _scaled_by_diagonals(node: Node) -> Node:
             pending = apply("times", (pending, operand.children[0]), pending.shape)
         else:
             if pending is not None:
+                if _is_of_tokens(pending):
+                    parts.append(apply("scale_rows", (pending, operand), operand.shape))
+                    pending = None
+                    continue
                 turned = apply("transpose", (operand,), operand.shape[::-1])
                 scaled_rows = apply("times", (turned, pending), turned.shape)
                 operand, pending = apply("transpose", (scaled_rows,), operand.shape), None
@@ -40,6 +44,10 @@ def _scaled_by_diagonals(node: Node) -> Node:
 
 def _is_diag(node: Node) -> bool:
     return isinstance(node, Apply) and node.operator == "diag"
+
+
+def _is_of_tokens(vector: Node) -> bool:
+    return vector.shape[0].as_symbol == "tokens"
 
 
 def _joined(parts: list[Node]) -> Node:

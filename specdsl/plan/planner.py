@@ -46,7 +46,7 @@ class _Planner:
     def __init__(self, ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int) -> None:
         self.traits = traits
         preparation = Preparation(ir, sizes, traits, tokens)
-        self.constants = ConstantParts(preparation.trained)
+        self.constants = ConstantParts(preparation.changing)
         self.costs = CostModel(ir, preparation, self.constants)
         self.pusher = Pusher(self.costs, traits)
         targets = ir.targets

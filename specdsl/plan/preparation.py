@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from specdsl.affine import NotAffine, adapted_weight
 from specdsl.facts import is_zero
+from specdsl.folds import without_folds
 from specdsl.interpret import Sizes, chosen
 from specdsl.ir import Apply, Choice, Initial, Node, Scalar, Site, SpecIR, interned, reads, rebuilt, transform
 from specdsl.nodes import apply
@@ -21,6 +22,7 @@ class Preparation:
     Attributes:
         sizes: numbers for the symbols, `tokens` among them.
         trained: the names of the trained factors.
+        changing: those, and the names of noise and inputs: what differs from step to step.
     """
 
     def __init__(self, ir: SpecIR, sizes: Sizes, traits: LayerTraits, tokens: int = TOKENS) -> None:
@@ -28,9 +30,11 @@ class Preparation:
         self.traits = traits
         self.tokens = tokens
         self.trained = frozenset(factor.name for factor in ir.factors.values() if factor.is_trained)
+        self.changing = self.trained | ir.given.keys()
 
     def of(self, root: Node) -> Node:
         """`root` with sizes decided, the absent bias at zero, and `init(...)` moved to the factors."""
+        root = without_folds(root, self.sizes)
         return transform([root], self._simplified)[root]
 
     def _simplified(self, node: Node) -> Node:
@@ -89,5 +93,5 @@ def prepared_penalties(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> tuple[d
         for text, node in found.items()
         for position, part in enumerate(layer_lists(node))
     }
-    constants = ConstantParts(preparation.trained, lists_are_constant=False)
+    constants = ConstantParts(preparation.changing, lists_are_constant=False)
     return found | lists, constants.find([*found.values(), *lists.values()])

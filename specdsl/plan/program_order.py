@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from specdsl.affine import W as BASE_WEIGHT
-from specdsl.ir import Apply, Factor, Node, Scalar, Site
+from specdsl.ir import Apply, Factor, Given, Node, Scalar, Site
 from specdsl.plan.forms import Project, Through
 
 
@@ -16,7 +16,7 @@ def inputs_of(node: Node, constants: Collection[Node]) -> tuple[Node, ...]:
         node: a part of a planned expression.
         constants: the values that are stored.
     """
-    if node in constants or isinstance(node, Factor | Site | Scalar):
+    if node in constants or isinstance(node, Factor | Given | Site | Scalar):
         return ()
     if isinstance(node, Project | Through):
         return tuple(child for child in node.children if child != BASE_WEIGHT)

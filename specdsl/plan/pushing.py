@@ -73,9 +73,24 @@ class Pusher:
             case Apply(operator="times" | "divide") if matrix.arguments[1].ndim == 1:
                 inner = self.push(tokens, matrix.arguments[0])
                 return apply(matrix.operator, (inner, matrix.arguments[1]), shape)
+            case Apply(operator="put_rows", arguments=(base, places, rows)) if (
+                tokens != X or self.traits.has_cheap_tokens
+            ):
+                return self._with_rows_put(tokens, base, places, rows)
             case Apply(operator="diag") if tokens != X or self.traits.has_cheap_tokens:
                 return apply("times", (tokens, matrix.arguments[0]), shape)
         return None
+
+    def _is_at_hand(self, tokens: Node) -> bool:
+        """Whether tokens are an array that costs nothing to have."""
+        return tokens != X or self.traits.has_cheap_tokens
+
+    def _with_rows_put(self, tokens: Node, base: Node, places: Node, rows: Node) -> Node:
+        """`W'[I, :] = P` as what the changed rows add: only the columns I of the tokens meet them."""
+        shape = (*tokens.shape[:-1], base.shape[-1])
+        taken = apply("columns", (tokens, places), (*tokens.shape[:-1], places.shape[0]))
+        change = sum_of([rows, negated(apply("take", (base, places), rows.shape))], rows.shape)
+        return sum_of([self.push(tokens, base), apply("matmul", (taken, change), shape)], shape)
 
     def _scaled(self, tokens: Node, matrix: Apply) -> Node:
         """`tokens @ (s * (A@B))` with the scale where the product is narrowest."""
