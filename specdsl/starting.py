@@ -123,7 +123,7 @@ class Starting:
             case Layers():
                 return self.layers(node.of) if self.layers else _alone(self.constant(node.of), self.xp)
             case Ranked():
-                return self.ranked(node) if self.ranked else _top_alone(self, node)
+                return self.ranked(node) if self.ranked else top_alone(self, node)
             case Measured():
                 return self._measured(node)
             case Apply():
@@ -134,7 +134,8 @@ class Starting:
         raise AssertionError(node)
 
 
-def _top_alone(starting: Starting, node: Ranked) -> Array:
+def top_alone(starting: Starting, node: Ranked) -> Array:
+    """This module's part of a ranking in a model where it is the only one."""
     value, amount = starting.constant(node.of.of), starting.constant(node.amount)
     array = starting.xp.full((), value) if isinstance(value, float) else value
     definition = find_operator("top")

@@ -66,6 +66,11 @@ def chosen(A: Any, k: float) -> Any:
     return table(A.shape, lambda *place: rank(A, place) < count)
 
 
+def rounded(A: Any, bits: int) -> Any:
+    steps = [max(abs(entry) for entry in column) / (2 ** (bits - 1) - 1) for column in A.T]
+    return table(A.shape, lambda i, j: steps[j] * math.floor(A[i, j] / steps[j] + 0.5))
+
+
 def reflections(U: Any) -> Any:
     product = np.eye(len(U))
     for u in U.T:
@@ -240,6 +245,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "bottom": lambda A, k: chosen(-A, k),
     "keep": stacked(lambda v, k: [a if rank(v, (i,)) < k else -math.inf for i, a in enumerate(v)], 1),
     "count": lambda A: sum(1 for entry in A.flat if entry != 0),
+    "quantise": stacked(rounded, 2),
     # norms
     "norm": lambda A: math.sqrt(sum(entry**2 for entry in A.flat)),
     "rownorm": stacked(lambda v: math.hypot(*v), 1),

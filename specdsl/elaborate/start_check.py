@@ -40,7 +40,7 @@ from specdsl.printing.expression_text import expression_text
 from specdsl.randomness import Stream
 from specdsl.sizes import Number, UnknownSize
 from specdsl.source import Span
-from specdsl.starting import Starting, draw_numpy
+from specdsl.starting import Starting, draw_numpy, top_alone
 
 SEEDS = (0, 1, 2)
 TOLERANCE = 1e-9
@@ -229,7 +229,7 @@ class _Trial:
             if factor.kind == "index" and factor.start is None
         }
         self.starting = Starting(
-            ir, NUMPY, self.sizes, self.site, partial(_draw, seed), indices, measured=self._measured
+            ir, NUMPY, self.sizes, self.site, partial(_draw, seed), indices, ranked=self._ranked, measured=self._measured
         )
         self.given = {name: self._drawn(given) for name, given in ir.given.items()}
         for name, given in ir.given.items():
@@ -243,6 +243,12 @@ class _Trial:
         stream = Stream("measured", self.seed, expression_text(node))
         sample = MEASURES[node.name].sample
         return stream.normal(shapes[0]) if sample is None else _one_or_all(sample(stream, shapes))
+
+    def _ranked(self, node: Ranked) -> Any:
+        """In one seed what this module is alone, in the others all of its entries and none: what a model may leave."""
+        if self.seed == SEEDS[0]:
+            return top_alone(self.starting, node)
+        return np.full(self.sizes.shape(node.shape), float(self.seed == SEEDS[1]))
 
     def _drawn(self, given: GivenIR) -> Any:
         """A noise as its draw, an input as anything; one that picks places (`C[task]`) as its default."""

@@ -8,6 +8,7 @@ from specdsl.operators import (
     noise,
     norms,
     products,
+    quantising,
     random_starts,
     rotations,
     spectral,
@@ -29,6 +30,6 @@ seal_built_in()
 
 __all__ = [
     "Operator", "Option", "add_operator", "all_operators", "decompositions", "elementwise", "find_operator",
-    "indexing", "layouts", "noise", "norms", "operator", "operator_names", "products", "random_starts",
-    "remove_operator", "rotations", "spectral", "structure",
+    "indexing", "layouts", "noise", "norms", "operator", "operator_names", "products", "quantising",
+    "random_starts", "remove_operator", "rotations", "spectral", "structure",
 ]  # fmt: skip
