@@ -144,7 +144,7 @@ class _Settler:
                 self._refuse(node)
             for operand in node.arguments:
                 self.make_identity(operand, inner_is_matrix and operand.ndim > 1)
-        elif isinstance(node, Choice) or (isinstance(node, Fold) and node.kind == "prod"):
+        elif isinstance(node, Choice) or (isinstance(node, Fold) and node.kind in ("prod", "stack")):
             for child in node.children:
                 self.make_identity(child, matrix)
         else:

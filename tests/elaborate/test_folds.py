@@ -69,6 +69,11 @@ def test_a_matrix_is_added_to_every_entry_of_a_stack() -> None:
     np.testing.assert_allclose(adapted, blocks @ W, rtol=1e-12)
 
 
+def test_a_stack_that_multiplies_the_weight_starts_as_the_identity() -> None:
+    spec = specdsl.parse("W' = blockdiag([cayley(skew(Q[i])) for i < n/k]) @ W | k = 4 | Q : n/k x k x k")
+    assert spec.ir.factors["Q"].start_reason == "its term is added, so it starts at zero"
+
+
 REFUSED = {
     "W + sum(A@B for n < 3)": "`n` is taken and cannot count",
     "W + max(A@B for i < 3)": "is no fold",
