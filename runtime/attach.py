@@ -36,6 +36,7 @@ def attach(
     name: str = "default",
     seed: int = 0,
     dtype: torch.dtype | str | None = None,
+    events: bool = True,
     **hyperparameters: Any,
 ) -> Adapter:
     """Attach a spec to a model, in place. On any error the model is as it was.
@@ -52,6 +53,8 @@ def attach(
         name: of this adapter; a model may carry several, whose differences add up.
         seed: of the random starts.
         dtype: of the factors, float32 by default.
+        events: whether what the spec assigns while training (`at step: ...`) is to happen. Nothing carries it out yet,
+            so a spec with events is an error unless this is False, which trains its algebra and penalties alone.
         hyperparameters: values for the spec's hyper-parameters (`r=4`), and for `index` factors (`I=[3, 17]`).
 
     Returns:
@@ -71,15 +74,16 @@ def attach(
     indices = {key: value for key, value in hyperparameters.items() if _is_index(checked, key)}
     checked = checked.set(**{key: value for key, value in hyperparameters.items() if key not in indices})
     found = survey(model, checked, on=on, exclude=exclude, layers=layers, train=train, indices=indices)
-    return attach_survey(model, found, name=name, seed=seed, dtype=dtype)
+    return attach_survey(model, found, name=name, seed=seed, dtype=dtype, events=events)
 
 
 def attach_survey(
-    model: nn.Module, found: Survey, *, name: str = "default", seed: int = 0, dtype: torch.dtype | str | None = None
-) -> Adapter:
+    model: nn.Module, found: Survey, *, name: str = "default", seed: int = 0, dtype: torch.dtype | str | None = None,
+    events: bool = True,
+) -> Adapter:  # fmt: skip
     """Attach what `specdsl.runtime.survey.survey` has laid out."""
     check_adapter_name(name)
-    _refuse_unbuilt(found.spec)
+    _refuse_unbuilt(found.spec, events)
     _refuse_taken_name(model, name)
     check_loaded(model, found.modules)
     check_trained_whole(model, found.trained_whole, [module.target for module in found.modules])
@@ -88,13 +92,20 @@ def attach_survey(
     return Adapter._attached(model, found, name, seed, _dtype(dtype), members, attach_to)
 
 
-def _refuse_unbuilt(spec: Spec) -> None:
+def _refuse_unbuilt(spec: Spec, events: bool) -> None:
     """What the language has and training cannot carry out yet, by name; compiling and counting can."""
-    facts, span = spec.facts, spec.tree.span
-    if facts.needs:
-        raise SpecNotBuiltError(f"`{facts.needs[0]}` cannot be carried out yet; the rest can be checked", span)
+    facts = spec.facts
+    texts = [event.text for event in spec.ir.events]
+    for need in facts.needs:
+        if need not in texts:
+            raise SpecNotBuiltError(f"`{need}` cannot be measured yet; the rest can be checked", spec.tree.span)
+    for event in spec.ir.events if events else ():
+        raise SpecNotBuiltError(
+            f"`{event.text}` cannot be carried out yet", event.span,
+            "`events=False` (`--no-events`) trains the algebra and penalties without it",
+        )  # fmt: skip
     if facts.added_rows is not None:
-        raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", span)
+        raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", spec.tree.span)
 
 
 def _member(model: nn.Module, module: SurveyedModule, layer: LayerAdapter) -> Member:

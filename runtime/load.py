@@ -49,7 +49,7 @@ def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Ad
     found = survey(model, _without_placement(spec), on=on, train=train, indices=record.indices)
     _check_targets(record, found.modules)
     warn_of_another_base(record, found.modules)
-    adapter = attach_survey(model, found, name=name or record.name, seed=record.seed, dtype=record.dtype)
+    adapter = attach_survey(model, found, name=name or record.name, seed=record.seed, dtype=record.dtype, events=False)
     try:
         check_derived(adapter, record.derived)
         _fill(adapter, tensors)

@@ -134,8 +134,9 @@ def fine_tune(
     held_out = evaluation_part(rows)
     whole = base.trained_whole(train)
     adapter = attach(
-        base.model, parsed, on=on, exclude=exclude, layers=layers, train=whole, seed=settings.seed, **indices
-    )
+        base.model, parsed, on=on, exclude=exclude, layers=layers, train=whole, seed=settings.seed,
+        events=settings.events, **indices,
+    )  # fmt: skip
     if settings.gradient_checkpointing:
         base.recompute_activations()
     trainer = AdapterTrainer(

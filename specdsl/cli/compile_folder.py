@@ -74,7 +74,7 @@ def _fill(compiled: Compiled, folder: Path, seed: int) -> list[str]:
     if compiled.loaded.has_weights:
         from specdsl.runtime.attach import attach_survey
 
-        attach_survey(compiled.loaded.model, compiled.survey, seed=seed).save(folder)
+        attach_survey(compiled.loaded.model, compiled.survey, seed=seed, events=False).save(folder)
     else:
         notes.append("no adapter is written: its values need the weights of the model")
     (folder / SPEC).write_text(resolved_text(compiled.spec) + "\n", encoding="utf-8")

@@ -412,6 +412,12 @@ class Elaborator:
 
     def _introduce(self, name: str, span: Span) -> Node:
         self._bound_factors(span)
+        if name[0] in TARGETS and len(name) > 1:
+            raise SpecNameError(
+                f"`{name}` is not declared, and reads like the module's own `{name[0]}`", span,
+                f"the frozen value is `{name[0]}`; a factor of that name has a line: `{name} : "
+                + ("n x r`" if name[0].isupper() else "m`"),
+            )  # fmt: skip
         axes = 2 if name[0].isupper() else 1
         shape = tuple(self.solver.fresh() for _ in range(axes))
         self.drafts[name] = Draft(name, shape, span, None, "from its use")

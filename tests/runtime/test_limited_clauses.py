@@ -114,6 +114,7 @@ def test_what_training_cannot_carry_out_yet_is_compiled_and_not_attached() -> No
     )
     with pytest.raises(specdsl.SpecNotBuiltError, match="at every"):
         specdsl.attach(bert(), spec)
+    specdsl.attach(bert(), spec, events=False).detach()
     from specdsl.runtime.survey import survey
 
     assert survey(bert(), specdsl.parse(spec)).trainable_parameters > 0
