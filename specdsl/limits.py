@@ -12,6 +12,8 @@ AXES = 8
 """The most axes of a factor."""
 UNROLLED = 20_000
 """The most nodes that a fold (`sum(E for i < k)`) may become when it is written out for a module."""
+SERIES = 64
+"""The most terms of a truncated series."""
 NESTING = 100
 """The deepest nesting of an expression."""
 EXPONENT = 16

@@ -16,7 +16,7 @@ from specdsl.elaborate.clauses import Clauses
 from specdsl.elaborate.elaborator import Elaborated, elaborate
 from specdsl.elaborate.hyperparameters import check_rank, check_settings
 from specdsl.elaborate.start_check import check_start
-from specdsl.errors import SpecError, SpecFileError, SpecWarning, did_you_mean, raise_all
+from specdsl.errors import SpecError, SpecFileError, SpecLimitError, SpecWarning, did_you_mean, raise_all
 from specdsl.facts import Facts, facts_of, joined_facts
 from specdsl.ir import SpecIR, joined
 from specdsl.library_specs import library_names, library_path
@@ -279,9 +279,12 @@ def _read_of(settings: Mapping[str, Any], found: Elaborated) -> dict[str, Any]:
 
 
 def _elaborated(syntax: tree.SpecTree, settings: Mapping[str, Any], is_part: bool) -> Elaborated:
-    elaborated = elaborate(syntax, settings, is_part)
-    spans = {target: elaborated.clauses.targets[target][0].span for target in elaborated.ir.targets}
-    check_start(elaborated.ir, spans)
+    try:
+        elaborated = elaborate(syntax, settings, is_part)
+        spans = {target: elaborated.clauses.targets[target][0].span for target in elaborated.ir.targets}
+        check_start(elaborated.ir, spans)
+    except RecursionError:
+        raise SpecLimitError("with its definitions written out the spec is nested too deeply", syntax.span) from None
     return elaborated
 
 

@@ -461,6 +461,8 @@ class Elaborator:
 
     def _enter(self, name: str, span: Span) -> None:
         if name in self._open:
+            if name.startswith("shape of "):
+                raise SpecNameError(f"the shape of `{name.removeprefix('shape of ')}` is defined by itself", span)
             circle = " -> ".join([*self._open[self._open.index(name) :], name])
             raise SpecNameError(f"`{name}` is defined by itself ({circle})", span)
         self._open.append(name)
@@ -472,7 +474,11 @@ class Elaborator:
             return self.drafts[name]
         line, span = self.clauses.factors[name]
         self._bound_factors(span)
-        shape, reason = self._declared_shape(name, line)
+        self._enter(f"shape of {name}", span)
+        try:
+            shape, reason = self._declared_shape(name, line)
+        finally:
+            self._open.pop()
         draft = Draft(name, shape, span, line, reason)
         self.drafts[name] = draft
         if line.shape is None and line.start is not None and not UNDECLARED.fullmatch(name):
@@ -522,6 +528,7 @@ class Elaborator:
                 size = setting_size(name, self.settings[name]) if given else value
                 self.hyper.bound(name, size, Span(self.spec.span.source, 0, 0))
                 self.hyper[name] = HyperParameter(name, size, None, not given)
+        self._refuse_circular_defaults()
         for name in ("r", "alpha"):
             if name in self.clauses.definitions and self.clauses.definitions[name].parameters is None:
                 node = self._attempt(errors, lambda name=name: self._definition(name, self.spec.span))
@@ -532,6 +539,28 @@ class Elaborator:
                             self.clauses.definitions[name].span,
                         )
                     )
+
+    def _refuse_circular_defaults(self) -> None:
+        """`r = 2*alpha`, where alpha is r unless it is set."""
+        definition = self.clauses.definitions.get("r")
+        if (
+            definition is None
+            or "alpha" in self.clauses.definitions
+            or "alpha" in self.settings
+            or "r" in self.settings
+        ):
+            return
+        read, pending = set(), [definition]
+        while pending:
+            one = pending.pop()
+            names = {part.name for part in all_syntax(one.value) if isinstance(part, tree.Name)} - read
+            read |= names
+            pending += [self.clauses.definitions[name] for name in names if name in self.clauses.definitions]
+        if "alpha" in read:
+            raise SpecNameError(
+                "`r` is defined by itself (r -> alpha -> r): alpha is r unless it is set", definition.span,
+                "set alpha: `alpha = 16`",
+            )  # fmt: skip
 
     def _read_hyper(self) -> set[str]:
         """The hyper-parameters that something reads: by name, `r` also as the rank that no shape fixes."""

@@ -30,6 +30,7 @@ from specdsl.ir import (
     Measured,
     Node,
     Ranked,
+    Scalar,
     Site,
     SpecIR,
     reads,
@@ -139,10 +140,23 @@ def example_sizes(ir: SpecIR) -> Iterator[dict[str, Number]]:
     """Small sizes that meet the conditions: one with n < m and one with n > m, or two with n = m."""
     actual = ir.hyper_values()
     for hyper in _small_values(ir, actual):
-        found = _module_sizes(ir, hyper)
+        found = [sizes for sizes in _module_sizes(ir, hyper) if _has_values(ir, sizes)]
         if found:
             yield from found
             return
+
+
+def _has_values(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
+    """Whether the spec's numbers exist for these sizes: `1/(r - 4)` has no value at r = 4."""
+    for node in outside_folds(ir.roots()):
+        if isinstance(node, Scalar):
+            try:
+                node.size.value(environment, [environment])
+            except (ZeroDivisionError, ValueError, OverflowError):
+                return False
+            except UnknownSize:
+                continue
+    return True
 
 
 def _size_like(ir: SpecIR, actual: Mapping[str, Number]) -> list[str]:

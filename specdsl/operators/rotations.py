@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from specdsl import limits
 from specdsl.arrays import Array, Arrays, transpose
 from specdsl.errors import SpecSettingError
 from specdsl.operators.registry import Option, Shape, ShapeContext, operator
@@ -96,6 +97,9 @@ def cayley(xp: Arrays, Q: Array, terms: int | None = None) -> Array:
         return (one - Q) @ xp.inverse(one + Q)
     if terms < 2:
         raise SpecSettingError(f"`cayley` has at least 2 terms, not {terms}")
+    if terms > limits.SERIES:
+        hint = "without `terms` it is exact"
+        raise SpecSettingError(f"`cayley` has at most {limits.SERIES} terms, not {terms}", hint=hint)
     total, power = one, one
     for i in range(1, terms):
         power = -(power @ Q)

@@ -46,6 +46,11 @@ HOSTILE = {
     ),
     "many factors": ("W + " + " + ".join(f"A{i}@B{i}" for i in range(200)), "the spec has more than 64 factors"),
     "a long chain": ("W + " + "@".join(f"A{i}" for i in range(900)), "the spec has more than 64 factors"),
+    "definitions on definitions": (
+        chain("W + A@B", "NEW = relu(OLD)", "W' = LAST", 150),
+        "with its definitions written out the spec is nested too deeply",
+    ),
+    "a long series": ("W@cayley(skew(Q), terms=100000000)", "`cayley` has at most 64 terms"),
     "a large rank": ("W + A@B | r = 10^12", "`r` is more than 2^31"),
     "a tower of powers": ("W + A@B | r = 2^2^2^2^2^2", "an exponent is at most 16"),
     "many powers": ("W + k*A@B | k = " + "^".join(["16"] * 60), "an exponent is at most 16"),
