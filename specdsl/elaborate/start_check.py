@@ -229,7 +229,14 @@ class _Trial:
             if factor.kind == "index" and factor.start is None
         }
         self.starting = Starting(
-            ir, NUMPY, self.sizes, self.site, partial(_draw, seed), indices, ranked=self._ranked, measured=self._measured
+            ir,
+            NUMPY,
+            self.sizes,
+            self.site,
+            partial(_draw, seed),
+            indices,
+            ranked=self._ranked,
+            measured=self._measured,
         )
         self.given = {name: self._drawn(given) for name, given in ir.given.items()}
         for name, given in ir.given.items():

@@ -61,7 +61,18 @@ def peft_with_controls(x: Array, W: Array, b: Array, mask: Array, A: Array, B: A
 
 
 def mmca(
-    x: Array, W: Array, b: Array, t: Array, P: Array, T: Array, C: Array, D: Array, G: Array, e: Array, A: Array, B: Array
+    x: Array,
+    W: Array,
+    b: Array,
+    t: Array,
+    P: Array,
+    T: Array,
+    C: Array,
+    D: Array,
+    G: Array,
+    e: Array,
+    A: Array,
+    B: Array,
 ) -> Array:
     pooled, text = np.mean(x @ P, axis=0), t @ T
     mixed = text + sigmoid(relu((pooled + text) @ C) @ D) * pooled

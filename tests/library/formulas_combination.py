@@ -58,7 +58,7 @@ def intruder_dimensions(W: Array, b: Array, A: Array, B: Array) -> Any:
     known = np.linalg.svd(W, full_matrices=False)[2]
     P, T, Q = np.linalg.svd(V, full_matrices=False)
     intruders = [i for i in range(3) if max(abs(known @ Q[i])) < 0.8]
-    assert 0 < len(intruders)
+    assert len(intruders) > 0
     return V - sum(0.25 * T[i] * np.outer(P[:, i], Q[i]) for i in intruders)
 
 
