@@ -79,6 +79,11 @@ class Literal:
                 found[name] = (value > 0) * 1.0 if name in self.masks else value
         return found
 
+    def weights(self, W: Array, b: Array, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        """`W', b'` by the formula, from values among which are those that it takes."""
+        found = self.formula(W, b, **{name: values[name] for name in self.takes})
+        return found if isinstance(found, tuple) else (found, b)
+
     def numbers(self, spec: Spec, n: int, m: int) -> Sizes:
         module = {"n": n, "m": m, "layer": 0, "layers": 1, "tokens": TOKENS, **self.more}
         return Sizes({**spec.ir.hyper_values(), **module})

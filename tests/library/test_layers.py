@@ -1,4 +1,4 @@
-"""Every method of the library against its formula, written out in numpy in float64."""
+"""Methods on every type of layer: what the layer computes, and what it holds once merged, is the formula."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from torch import nn
 
 import specdsl
 from specdsl.errors import SpecMergeError
-from specdsl.library_specs import library_names
+from tests.library import formulas_activation, formulas_combination, formulas_extension, formulas_reconstruction
+from tests.library.literal import Literal, R
 from tests.library.small_layers import (
     LAYERS,
     Array,
@@ -28,142 +29,16 @@ from tests.library.small_layers import (
     weight_of,
 )
 
-R, ALPHA, STRENGTH = 3, 5, 0.75
-
-
-def svd(W: Array) -> tuple[Array, Array, Array]:
-    """`W = U diag(S) V`; in every column of U the entry of largest magnitude is positive."""
-    U, S, V = np.linalg.svd(W, full_matrices=False)
-    signs = np.sign([column[np.argmax(abs(column))] for column in U.T])
-    return U * signs, S, V * signs[:, None]
-
-
-# ------------------------------------------------------------------------------------ W' and b' from W, b
-
-
-def lora(W: Array, b: Array, A: Array, B: Array) -> tuple[Array, Array]:
-    return W + ALPHA / R * (A @ B), b
-
-
-def rslora(W: Array, b: Array, A: Array, B: Array) -> tuple[Array, Array]:
-    return W + ALPHA / np.sqrt(R) * (A @ B), b
-
-
-def flora(W: Array, b: Array, A: Array, G: Array, B: Array) -> tuple[Array, Array]:
-    return W + ALPHA / (R + 1e-5) * (A @ G @ B), b
-
-
-def trilora(W: Array, b: Array, A: Array, d: Array, B: Array) -> tuple[Array, Array]:
-    return W + A @ np.diag(d) @ B, b
-
-
-def adalora(W: Array, b: Array, A: Array, e: Array, B: Array) -> tuple[Array, Array]:
-    return W + ALPHA / (R + 1e-5) * (A @ np.diag(e) @ B), b
-
-
-def vera(W: Array, b: Array, A: Array, d: Array, B: Array, e: Array) -> tuple[Array, Array]:
-    return W + A @ np.diag(d) @ B @ np.diag(e), b
-
-
-def ia3(W: Array, b: Array, l: Array) -> tuple[Array, Array]:  # noqa: E741
-    return W * l, b * l
-
-
-def ssl(W: Array, b: Array, l: Array) -> tuple[Array, Array]:  # noqa: E741
-    return W * l[:, None], b
-
-
-def ssb(W: Array, b: Array, k: Array, l: Array) -> tuple[Array, Array]:  # noqa: E741
-    return W * np.outer(k, l), b
-
-
-def bitfit(W: Array, b: Array, d: Array) -> tuple[Array, Array]:
-    return W, b + d
-
-
-def full(W: Array, b: Array, D: Array, d: Array) -> tuple[Array, Array]:
-    return D, d
-
-
-def sam_parser(W: Array, b: Array, s: Array) -> tuple[Array, Array]:
-    U, _, V = svd(W)
-    return U @ np.diag(s) @ V, b
-
-
-def svdiff(W: Array, b: Array, d: Array) -> tuple[Array, Array]:
-    U, S, V = svd(W)
-    return U @ np.diag(np.maximum(S + STRENGTH * d, 0)) @ V, b
-
-
-def pissa(W: Array, b: Array, A: Array, B: Array) -> tuple[Array, Array]:
-    U, S, V = svd(W)
-    return U[:, R:] @ np.diag(S[R:]) @ V[R:] + ALPHA / R * (A @ B), b
-
-
-def spectral_adapter(W: Array, b: Array, A: Array, B: Array) -> tuple[Array, Array]:
-    U, S, V = svd(W)
-    U[:, :R] += A
-    V[:R] += B
-    return U @ np.diag(S) @ V, b
-
-
-def dora(W: Array, b: Array, A: Array, B: Array, g: Array) -> tuple[Array, Array]:
-    V = W + ALPHA / R * (A @ B)
-    return g * V / np.sqrt(np.sum(V**2, axis=0)), b
-
-
-def hydra(W: Array, b: Array, A: Array, B: Array, C: Array, D: Array) -> tuple[Array, Array]:
-    s = ALPHA / R
-    return W + s * (A @ B) + s * (W @ C @ D), b + s * (b @ C @ D)
-
-
-# ---------------------------------------------------------------------------------------- y' from x, W, b
-
-
-def parallel_adapter(x: Array, W: Array, b: Array, A: Array, B: Array) -> Array:
-    y: Array = x @ W + b + np.maximum(x @ A, 0) @ B
-    return y
-
-
-def houlsby(x: Array, W: Array, b: Array, A: Array, a: Array, B: Array, c: Array) -> Array:
-    y: Array = x @ W + b
-    h = y @ A + a
-    y = y + h / (1 + np.exp(-h)) @ B + c
-    return y
-
-
-def pfeiffer(x: Array, W: Array, b: Array, A: Array, a: Array, B: Array, c: Array) -> Array:
-    y: Array = x @ W + b
-    y = y + np.maximum(y @ A + a, 0) @ B + c
-    return y
-
-
-WEIGHTS: dict[str, tuple[Callable[..., tuple[Array, Array]], dict[str, Any]]] = {
-    "lora": (lora, {"r": R, "alpha": ALPHA}),
-    "rslora": (rslora, {"r": R, "alpha": ALPHA}),
-    "flora": (flora, {"r": R, "alpha": ALPHA}),
-    "trilora": (trilora, {"r": R}),
-    "adalora": (adalora, {"r": R, "alpha": ALPHA}),
-    "mpc_o": (lora, {"r": R, "alpha": ALPHA}),
-    "mpc_d": (lora, {"r": R, "alpha": ALPHA}),
-    "vera": (vera, {"r": R}),
-    "ia3": (ia3, {}),
-    "ssl": (ssl, {}),
-    "ssb": (ssb, {}),
-    "bitfit": (bitfit, {}),
-    "full": (full, {}),
-    "sam_parser": (sam_parser, {}),
-    "svdiff": (svdiff, {"s": STRENGTH}),
-    "pissa": (pissa, {"r": R, "alpha": ALPHA}),
-    "spectral_adapter": (spectral_adapter, {"r": R}),
-    "dora": (dora, {"r": R, "alpha": ALPHA}),
-    "hydra": (hydra, {"r": R, "alpha": ALPHA}),
-}
-OUTPUTS: dict[str, tuple[Callable[..., Array], dict[str, Any]]] = {
-    "mpc_n": (parallel_adapter, {"r": R}),
-    "parallel_adapter": (parallel_adapter, {"r": R}),
-    "houlsby": (houlsby, {"r": R}),
-    "pfeiffer": (pfeiffer, {"r": R}),
+KNOWN = {**formulas_extension.FORMULAS, **formulas_combination.FORMULAS, **formulas_reconstruction.FORMULAS}
+WEIGHTS: dict[str, Literal] = {
+    name: KNOWN[name]
+    for name in (
+        "lora", "rslora", "flora", "trilora", "adalora", "mpc_o", "mpc_d", "vera", "ia3", "ssl", "ssb", "bitfit", "full",
+        "sam_parser", "svdiff", "pissa", "spectral_adapter", "dora", "hydra",
+    )
+}  # fmt: skip
+OUTPUTS: dict[str, Literal] = {
+    name: formulas_activation.FORMULAS[name] for name in ("mpc_n", "parallel_adapter", "houlsby", "pfeiffer")
 }
 
 NOT_DIAGONAL = set(WEIGHTS) - {"ia3", "ssl", "ssb", "bitfit"}
@@ -179,23 +54,6 @@ def supported(method: str, layer: str) -> bool:
 CASES = [(method, layer) for method in WEIGHTS | OUTPUTS for layer in LAYERS if supported(method, layer)]
 
 
-def test_every_method_has_its_formula() -> None:
-    assert sorted(WEIGHTS | OUTPUTS) == library_names()
-
-
-@pytest.mark.parametrize("has_bias", [True, False])
-@pytest.mark.parametrize("method", WEIGHTS)
-def test_weight_is_the_formula(method: str, has_bias: bool) -> None:
-    formula, settings = WEIGHTS[method]
-    model = small("tall" if has_bias else "wide without bias")
-    W, b = weight_of(model[0]), bias_of(model[0])
-    factors = randomise(attached(model, method, **settings))
-    new_W, new_b = specdsl.weight(checked(method, **settings), W, b if has_bias else None, factors)
-    expected_W, expected_b = formula(W, b, **factors)
-    assert_allclose(new_W, expected_W, rtol=0, atol=1e-10)
-    assert_allclose(0 if new_b is None else new_b, expected_b, rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize("method", OUTPUTS)
 def test_an_adapter_with_a_nonlinearity_is_no_weight(method: str) -> None:
     with pytest.raises(SpecMergeError, match="is not linear in the input"):
@@ -208,11 +66,11 @@ def test_an_adapted_layer_computes_the_formula(method: str, layer: str) -> None:
     x = an_input(model)
     rows, W, b = input_rows(model[0], x), weight_of(model[0]), bias_of(model[0])
     if method in OUTPUTS:
-        output, settings = OUTPUTS[method]
-        expected = output(rows, W, b, **randomise(attached(model, method, **settings)))
+        output = OUTPUTS[method]
+        expected = output.formula(rows, W, b, **randomise(attached(model, method, **output.settings)))
     else:
-        formula, settings = WEIGHTS[method]
-        new_W, new_b = formula(W, b, **randomise(attached(model, method, **settings)))
+        literal = WEIGHTS[method]
+        new_W, new_b = literal.weights(W, b, randomise(attached(model, method, **literal.settings)))
         expected = rows @ new_W + new_b
     assert_allclose(output_rows(model[0], model(x)), expected, rtol=0, atol=1e-10)
 
@@ -220,11 +78,11 @@ def test_an_adapted_layer_computes_the_formula(method: str, layer: str) -> None:
 @pytest.mark.parametrize(("method", "layer"), [case for case in CASES if case[0] in WEIGHTS])
 @pytest.mark.filterwarnings("ignore:.* had no bias and has one now")
 def test_a_merged_layer_holds_the_formula(method: str, layer: str) -> None:
-    formula, settings = WEIGHTS[method]
+    literal = WEIGHTS[method]
     model = small(layer)
     W, b = weight_of(model[0]), bias_of(model[0])
-    adapter = attached(model, method, **settings)
-    new_W, new_b = formula(W, b, **randomise(adapter))
+    adapter = attached(model, method, **literal.settings)
+    new_W, new_b = literal.weights(W, b, randomise(adapter))
     if layer == "Embedding" and method in NEW_BIAS:
         with pytest.raises(SpecMergeError, match="is an embedding and has no bias"):
             adapter.merge()
@@ -236,7 +94,7 @@ def test_a_merged_layer_holds_the_formula(method: str, layer: str) -> None:
 
 @pytest.mark.parametrize("method", sorted(NOT_DIAGONAL))
 def test_a_full_matrix_does_not_merge_into_a_norm(method: str) -> None:
-    adapter = attached(small("LayerNorm"), method, **WEIGHTS[method][1])
+    adapter = attached(small("LayerNorm"), method, **WEIGHTS[method].settings)
     with pytest.raises(SpecMergeError, match="is not diagonal"):
         adapter.merge()
 
@@ -253,8 +111,8 @@ def test_vera_cuts_its_shared_matrices_to_each_layer() -> None:
     for place, layer in enumerate(model):
         W, b = weight_of(layer), bias_of(layer)
         n, m = W.shape
-        new_W, new_b = vera(W, b, A[:n], values[f"{place}.d"], B[:, :m], values[f"{place}.e"])
-        expected = expected @ new_W + new_b
+        new_W = formulas_extension.vera(W, b, A[:n], values[f"{place}.d"], B[:, :m], values[f"{place}.e"])
+        expected = expected @ new_W + b
     assert_allclose(model(torch.from_numpy(x)).detach().numpy(), expected, rtol=0, atol=1e-10)
 
 
@@ -297,7 +155,3 @@ def test_a_penalty_is_its_formula(method: str) -> None:
     values: dict[str, Any] = {f"{place}.{name}": value.detach().numpy() for place, name, value in adapter.factors()}
     layers = [(values[f"{place}.A"], values[f"{place}.B"]) for place in ("0", "1")]
     assert adapter.penalty().item() == pytest.approx(PENALTIES[method](layers), rel=1e-10)
-
-
-def test_the_other_methods_have_no_penalty() -> None:
-    assert {name for name in library_names() if checked(name).ir.penalties} == set(PENALTIES)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-import specdsl
 from specdsl.runtime.adapter import Adapter
-from tests.library.small_layers import checked
+from tests.library.small_layers import attached_if_built, checked
 
 peft = pytest.importorskip("peft")
 pytestmark = pytest.mark.filterwarnings("ignore:Unsupported layer type.*LayerNorm:UserWarning")  # by PEFT, of its own
@@ -195,7 +194,7 @@ def pair(request: pytest.FixtureRequest) -> Pair:
             for parameter in theirs.parameters():
                 if parameter.requires_grad:
                     parameter.normal_()
-    adapter = specdsl.attach(ours, checked(case.spec, **case.settings), on="re:layer")
+    adapter = attached_if_built(ours, checked(case.spec, **case.settings), on="re:layer")
     factors = case.factors(theirs.base_model.model.layer)
     own = {name: value for _, name, value in adapter.factors()}
     assert own.keys() == factors.keys()
@@ -264,7 +263,7 @@ def test_the_penalty_of_adalora_agrees() -> None:
         options = {"init_r": R, "target_r": R, "total_step": 10, "tinit": 1, "tfinal": 1}
         config = peft.AdaLoraConfig(target_modules=["first", "second"], orth_reg_weight=0.1, **options)
         theirs = peft.get_peft_model(model, config)
-    adapter = specdsl.attach(ours, "adalora", on=["re:first", "re:second"], r=R)
+    adapter = attached_if_built(ours, checked("adalora", r=R), on=["re:first", "re:second"])
     with torch.no_grad():
         for place, name, value in adapter.factors():
             value.copy_(adalora_factors(getattr(theirs.base_model.model, place))[name])
