@@ -117,6 +117,8 @@ def _is_index(spec: Spec, name: str) -> bool:
 
 
 def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    if isinstance(dtype, torch.dtype) and not dtype.is_floating_point:
+        raise SpecSettingError(f"factors cannot be {dtype}", hint=f"dtypes are {', '.join(DTYPES)}")
     if not isinstance(dtype, str):
         return dtype
     if dtype not in DTYPES:

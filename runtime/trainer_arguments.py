@@ -47,7 +47,7 @@ def trainer_arguments(settings: TrainSettings, task: Task, checkpoints: Path) ->
             gradient_accumulation_steps=settings.gradient_accumulation,
             bf16=settings.bf16,
             seed=settings.seed,
-            use_cpu=settings.device == "cpu",
+            use_cpu=settings.device == "cpu" or (settings.device == "auto" and not has_accelerator()),
             dataloader_pin_memory=settings.device in ("auto", "cuda") and torch.cuda.is_available(),
             logging_steps=settings.log_every,
             logging_first_step=True,
@@ -76,3 +76,8 @@ def check_device(settings: TrainSettings) -> None:
     if missing.get(settings.device):
         hint = "device=auto takes what there is"
         raise SpecSettingError(f"device is {settings.device}, but torch finds none here", hint=hint)
+
+
+def has_accelerator() -> bool:
+    """Whether there is a device that `auto` would choose before the CPU."""
+    return torch.cuda.is_available() or torch.backends.mps.is_available()

@@ -58,11 +58,11 @@ def weight(
            [1., 1.]])
     """
     checked = (spec if isinstance(spec, Spec) else parse(spec)).set(**hyperparameters)
-    matrix = np.asarray(W, dtype=np.float64)
+    matrix = _float64(W)
     if matrix.ndim != 2:
         raise SpecShapeError(f"W has {matrix.ndim} axes; it is n x m")
     n, m = matrix.shape
-    bias = np.zeros(m) if b is None else np.asarray(b, dtype=np.float64)
+    bias = np.zeros(m) if b is None else _float64(b)
     if bias.shape != (m,):
         raise SpecShapeError(f"b has the shape {bias.shape}, but W is {n} x {m}")
     ir = checked.ir
@@ -97,14 +97,20 @@ def weight(
     return adapted, None if b is None and not checked.facts.creates_bias else np.array(found.get("b", bias))
 
 
+def _float64(value: Any) -> np.ndarray[Any, Any]:
+    """Numbers, an array or a tensor of any framework that can be detached, in float64."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    return np.asarray(value, dtype=np.float64)
+
+
 def _given(spec: Spec, factors: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in factors.items():
         if name not in spec.ir.factors:
             raise SpecSettingError(f"the spec has no factor `{name}`", hint=did_you_mean(name, list(spec.ir.factors)))
         factor = spec.ir.factors[name]
-        array = np.asarray(value)
-        array = array.astype(np.int64 if factor.kind == "index" else np.float64)
+        array = np.asarray(value).astype(np.int64) if factor.kind == "index" else _float64(value)
         wanted = sizes.shape(factor.shape)
         if array.shape != wanted:
             raise SpecShapeError(f"the factor `{name}` is {array.shape}, but the spec says {wanted}", factor.span)

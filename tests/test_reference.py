@@ -151,3 +151,11 @@ def test_what_is_given_stays_as_it_is() -> None:
     found[0, 0], offset[0] = 9.0, 9.0  # type: ignore[index]
     np.testing.assert_array_equal(W, before[0])
     np.testing.assert_array_equal(b, before[1])
+
+
+def test_tensors_that_are_trained_are_read_as_numbers() -> None:
+    import torch
+
+    A, B = torch.ones(3, 1, requires_grad=True), torch.ones(1, 2, dtype=torch.bfloat16)
+    adapted, _ = specdsl.weight("W + A@B", torch.zeros(3, 2), factors={"A": A, "B": B}, r=np.int64(1))
+    np.testing.assert_array_equal(adapted, np.ones((3, 2)))

@@ -543,14 +543,10 @@ class Elaborator:
     def _refuse_circular_defaults(self) -> None:
         """`r = 2*alpha`, where alpha is r unless it is set."""
         definition = self.clauses.definitions.get("r")
-        if (
-            definition is None
-            or "alpha" in self.clauses.definitions
-            or "alpha" in self.settings
-            or "r" in self.settings
-        ):
+        if definition is None or "alpha" in self.clauses.definitions or self.settings.keys() & {"alpha", "r"}:
             return
-        read, pending = set(), [definition]
+        read: set[str] = set()
+        pending = [definition]
         while pending:
             one = pending.pop()
             names = {part.name for part in all_syntax(one.value) if isinstance(part, tree.Name)} - read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
+from numbers import Rational, Real
 from typing import Any
 
 from specdsl import limits
@@ -71,10 +72,11 @@ class _HyperValues(dict[str, Any]):
 
 
 def setting_size(name: str, value: Any) -> Size:
-    if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise SpecSettingError(f"`{name}` is a number, not {value!r}")
     try:
-        return Size.of(Fraction(str(value)) if isinstance(value, float) else Fraction(value))
+        exact = isinstance(value, Rational)  # whole numbers of numpy too
+        return Size.of(Fraction(int(value.numerator), int(value.denominator)) if exact else Fraction(str(float(value))))
     except (ValueError, OverflowError):
         raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
 

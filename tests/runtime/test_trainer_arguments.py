@@ -8,7 +8,7 @@ import torch
 from specdsl.errors import SpecSettingError
 from specdsl.runtime.settings import TrainSettings
 from specdsl.runtime.tasks import Task
-from specdsl.runtime.trainer_arguments import check_device, trainer_arguments
+from specdsl.runtime.trainer_arguments import check_device, has_accelerator, trainer_arguments
 
 NUMBER = Task(kind="regression", texts=("text",), label="score")
 
@@ -71,3 +71,10 @@ def test_a_device_that_is_not_there_is_refused(device: str, there: bool) -> None
 def test_the_cpu_is_always_there(tmp_path: Path) -> None:
     check_device(TrainSettings(device="cpu"))
     assert trainer_arguments(TrainSettings(device="cpu"), NUMBER, tmp_path).device == torch.device("cpu")
+
+
+def test_bfloat16_trains_on_the_cpu_where_auto_finds_nothing_else(tmp_path: Path) -> None:
+    if has_accelerator():
+        return
+    made = trainer_arguments(TrainSettings(bf16=True), NUMBER, tmp_path)
+    assert (made.use_cpu, made.bf16) == (True, True)
