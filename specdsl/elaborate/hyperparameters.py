@@ -75,8 +75,9 @@ def setting_size(name: str, value: Any) -> Size:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise SpecSettingError(f"`{name}` is a number, not {value!r}")
     try:
-        exact = isinstance(value, Rational)  # whole numbers of numpy too
-        return Size.of(Fraction(int(value.numerator), int(value.denominator)) if exact else Fraction(str(float(value))))
+        if isinstance(value, Rational):  # whole numbers of numpy too
+            return Size.of(Fraction(int(value.numerator), int(value.denominator)))
+        return Size.of(Fraction(str(float(value))))
     except (ValueError, OverflowError):
         raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
 
