@@ -73,7 +73,7 @@ def mmca(
     e: Array,
     A: Array,
     B: Array,
-) -> Array:
+) -> Array:  # fmt: skip
     pooled, text = np.mean(x @ P, axis=0), t @ T
     mixed = text + sigmoid(relu((pooled + text) @ C) @ D) * pooled
     y: Array = x @ W + b + ((x @ A) * (mixed @ G + e)) @ B

@@ -43,10 +43,9 @@ def lora_fused(W: Array, b: Array, A: Array, B: Array) -> Any:
 
 
 def lora_ga(W: Array, b: Array, grad: Array, A: Array, B: Array) -> Any:
-    n, m = W.shape
     P, _, Q = svd(grad)
     s = ALPHA / np.sqrt(R)
-    return W - s * np.sqrt(m) / 16 * P[:, :R] @ Q[R : 2 * R] + s * A @ B
+    return W - s * np.sqrt(W.shape[1]) / 16 * P[:, :R] @ Q[R : 2 * R] + s * A @ B
 
 
 def adalora(W: Array, b: Array, A: Array, e: Array, B: Array) -> Any:
@@ -119,9 +118,9 @@ def tied_lora(W: Array, b: Array, A: Array, u: Array, B: Array, v: Array) -> Any
     return W + SCALE * A @ np.diag(u) @ B @ np.diag(v)
 
 
-def nola(W: Array, b: Array, P: Array, F: Array, G: Array, a: Array, c: Array) -> Any:
-    A = P + sum(weight * part for weight, part in zip(a, F, strict=True)) / np.sqrt(3)
-    B = sum(weight * part for weight, part in zip(c, G, strict=True)) / np.sqrt(3)
+def nola(W: Array, b: Array, P: Array, C: Array, D: Array, a: Array, c: Array) -> Any:
+    A = P + sum(weight * part for weight, part in zip(a, C, strict=True)) / np.sqrt(3)
+    B = sum(weight * part for weight, part in zip(c, D, strict=True)) / np.sqrt(3)
     return W + SCALE * A @ B
 
 

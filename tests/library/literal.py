@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -95,7 +94,7 @@ def module_values(n: int, m: int, random: Any) -> dict[str, Array]:
 
 
 def computed(literal: Literal, spec: Spec, site: Mapping[str, Array], values: Mapping[str, Array]) -> dict[str, Array]:
-    """The adapted values of a spec in one module, by the names of its targets, computed by the reference interpreter."""
+    """The adapted values of a spec in one module, by the names of its targets, by the reference interpreter."""
     n, m = site["W"].shape
     sizes = literal.numbers(spec, n, m)
     frozen = {name: values[name] for name, one in spec.ir.factors.items() if name in values and not one.is_trained}
@@ -103,7 +102,7 @@ def computed(literal: Literal, spec: Spec, site: Mapping[str, Array], values: Ma
     def measured(node: Measured, shapes: list[tuple[int, ...]]) -> Any:
         return values[node.name]
 
-    starting = Starting(spec.ir, NUMPY, sizes, dict(site), partial(_draw), frozen, measured=measured)
+    starting = Starting(spec.ir, NUMPY, sizes, dict(site), _draw, frozen, measured=measured)
     starting.drawn.update({name: values[name] for name in spec.ir.given if name in values})
 
     def leaf(node: Node) -> Any:

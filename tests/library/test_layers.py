@@ -33,8 +33,8 @@ KNOWN = {**formulas_extension.FORMULAS, **formulas_combination.FORMULAS, **formu
 WEIGHTS: dict[str, Literal] = {
     name: KNOWN[name]
     for name in (
-        "lora", "rslora", "flora", "trilora", "adalora", "mpc_o", "mpc_d", "vera", "ia3", "ssl", "ssb", "bitfit", "full",
-        "sam_parser", "svdiff", "pissa", "spectral_adapter", "dora", "hydra",
+        "lora", "rslora", "flora", "trilora", "adalora", "mpc_o", "mpc_d", "vera", "ia3", "ssl", "ssb", "bitfit",
+        "full", "sam_parser", "svdiff", "pissa", "spectral_adapter", "dora", "hydra",
     )
 }  # fmt: skip
 OUTPUTS: dict[str, Literal] = {
