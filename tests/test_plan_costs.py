@@ -16,10 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import specdsl
 from specdsl.errors import SpecSettingError
-from specdsl.library_specs import library_names
 from specdsl.plan import TOKENS, Plan
+from tests.ordinary_methods import ORDINARY
 
-LIBRARY = library_names()
 ODD = [(13, 7), (7, 13), (193, 161), (129, 387)]
 ONE_LINERS = {
     "frozen factors below x": "frozen P : n x r ~ normal | y' = y + relu(x@P)@B",
@@ -93,7 +92,7 @@ def assert_counted_as_torch_does(spec: str, sizes: tuple[int, int], bias: bool) 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("sizes", ODD)
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_library_specs_cost_what_torch_counts(name: str, sizes: tuple[int, int], bias: bool) -> None:
     assert_counted_as_torch_does(name, sizes, bias)
 

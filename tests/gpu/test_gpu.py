@@ -16,8 +16,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import specdsl
 from specdsl.errors import SpecMergeError
-from specdsl.library_specs import library_names
 from specdsl.runtime.adapter import Adapter
+from tests.ordinary_methods import ORDINARY
 
 pytestmark = pytest.mark.gpu
 
@@ -27,7 +27,7 @@ LINES = {
     "orthonormal": "A : n x r ~ orthogonal, orthonormal\nr = 4\nW' = W + A@B",
     "attend": "r = 4\nattend(Z) = softmax(Z@Z.T / sqrt(r)) @ Z\ny' = y + attend(x@A)@B",
 }
-SPECS = {name: name for name in library_names()} | LINES
+SPECS = {name: name for name in ORDINARY} | LINES
 
 
 def layers() -> nn.Sequential:

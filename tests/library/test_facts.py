@@ -79,7 +79,10 @@ RECONSTRUCTION = {
 # ------------------------------------------------------------------------------------------------------- extension
 EXTENSION = {
     **{name: Row(LORA, rank="r") for name in ("lora", "rslora", "lora_plus", "riemannian", "lora_fair")},
-    **{name: Row(LORA, rank="r") for name in ("mpc_o", "mpc_d", "lora_dropout", "lora_embedding", "orthogonal_init", "eva")},
+    **{
+        name: Row(LORA, rank="r")
+        for name in ("mpc_o", "mpc_d", "lora_dropout", "lora_embedding", "orthogonal_init", "eva")
+    },
     "watermark_lora": Row(LORA, rank="r"),
     "lora_ggpo": Row(LORA),
     "lora_ga": Row(LORA, rank="2*r"),

@@ -7,7 +7,7 @@ from specdsl.spec import Spec, parse
 
 
 def fits_any_layer(spec: Spec) -> bool:
-    """Whether nothing is limited to some modules or trained beside them, no kernel is named, no index is to be given."""
+    """Whether a spec is for all modules alike, trains none beside them, names no kernel and wants no index."""
     needs_index = any(factor.start is None for factor in spec.ir.factors.values())
     return not (spec.parts or spec.clauses.train or spec.clauses.view or needs_index)
 

@@ -19,13 +19,8 @@ from torch.testing import assert_close
 import specdsl
 from specdsl.errors import SpecSettingError, SpecTargetError
 from specdsl.runtime.adapter import Adapter
+from tests.ordinary_methods import ORDINARY
 
-LIBRARY = [
-    "beft", "bitfit", "dora", "flora", "full", "houlsby", "hydra", "ia3", "lora", "mpc_d", "mpc_n", "mpc_o",
-    "parallel_adapter", "pfeiffer", "pissa", "rslora", "sam_parser", "spectral_adapter", "ssb", "ssl", "svdiff",
-    "trilora", "vera",
-]  # fmt: skip
-"""Methods of every kind that a layer of any size takes; each test tries them all."""
 BOUNDED_RANK = ("pissa", "spectral_adapter")
 """Their factors start as parts of W, of which there are min(n, m)."""
 
@@ -66,7 +61,7 @@ def normal(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 5), (5, 1)])
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_sizes_of_one_work(name: str, sizes: tuple[int, int]) -> None:
     model, adapter = one_layer(nn.Linear(*sizes), name, rank=1)
     y = model(normal(3, sizes[0]))
@@ -75,7 +70,7 @@ def test_sizes_of_one_work(name: str, sizes: tuple[int, int]) -> None:
     assert all(torch.isfinite(parameter.grad).all() for parameter in adapter.parameters() if parameter.grad is not None)
 
 
-@pytest.mark.parametrize("name", [name for name in LIBRARY if name not in BOUNDED_RANK])
+@pytest.mark.parametrize("name", [name for name in ORDINARY if name not in BOUNDED_RANK])
 def test_a_rank_above_the_sizes_works(name: str) -> None:
     model, _ = one_layer(nn.Linear(3, 4), name, rank=9)
     assert model(normal(5, 3)).shape == (5, 4)
@@ -88,7 +83,7 @@ def test_a_rank_above_that_of_the_weight_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("leading", [(0,), (2, 0)])
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_an_empty_batch_gives_an_empty_output(name: str, leading: tuple[int, ...]) -> None:
     model, _ = one_layer(nn.Linear(6, 4), name)
     y = model(normal(*leading, 6))
@@ -96,7 +91,7 @@ def test_an_empty_batch_gives_an_empty_output(name: str, leading: tuple[int, ...
     y.sum().backward()
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_leading_axes_and_strides_change_nothing(name: str) -> None:
     model, _ = one_layer(nn.Linear(6, 4), name)
     x = normal(2, 3, 5, 6)
@@ -118,7 +113,7 @@ CONVOLUTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", CONVOLUTIONS)
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_convolutions_of_all_kinds_run_and_merge(name: str, options: dict[str, Any]) -> None:
     model, adapter = one_layer(nn.Conv2d(2, 4, 3, **options), name)
     x = normal(2, 2, 7, 8)
@@ -166,7 +161,7 @@ def test_a_norm_without_a_vector_for_weight_is_refused(norm: Any) -> None:
 # ------------------------------------------------------------------------------------------ copies of modules
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_a_deep_copy_is_independent(name: str) -> None:
     model = two_layers(name)
     other = copy.deepcopy(model)
@@ -180,7 +175,7 @@ def test_a_deep_copy_is_independent(name: str) -> None:
     assert torch.equal(model(x), before)
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_a_model_is_pickled_with_its_adapters(name: str) -> None:
     model = two_layers(name)
     other = pickle.loads(pickle.dumps(model))
@@ -246,7 +241,7 @@ def test_a_replica_runs_while_an_adapter_is_merged() -> None:
     assert_close(replica(model, 1.0)(normal(5, 6)), model(normal(5, 6)))
 
 
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_a_functional_call_takes_other_tensors(name: str) -> None:
     model, x = two_layers(name), normal(5, 6)
     given = {name: parameter.detach() * 1.5 for name, parameter in model.named_parameters()}
@@ -268,7 +263,7 @@ def test_functional_gradients_are_those_of_backward(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize("name", ORDINARY)
 def test_a_model_may_be_cast_after_attaching(name: str, dtype: torch.dtype) -> None:
     model, x = two_layers(name), normal(5, 6)
     wanted = model(x)

@@ -22,9 +22,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 import specdsl
-from specdsl.library_specs import library_names
 from specdsl.runtime.adapter import Adapter
 from tests.lowering.literal import LAYERS, METHODS
+from tests.ordinary_methods import ORDINARY
 
 WAITS = {
     torch.ops.aten._local_scalar_dense.default,
@@ -52,7 +52,7 @@ IN_ALL_LAYERS = ("W@diag(t)", "W .* (1 + A@B) | r = 2", "y .* l")
 
 def cases() -> dict[str, str]:
     """Every spec by its name."""
-    library = {name: name for name in library_names()}
+    library = {name: name for name in ORDINARY}
     return {name: spec for name, (spec, _) in METHODS.items()} | library | OTHERS
 
 

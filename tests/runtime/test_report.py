@@ -6,9 +6,9 @@ import pytest
 from torch import nn
 
 import specdsl
-from specdsl.library_specs import library_names
 from specdsl.runtime.report import report_of
 from specdsl.runtime.survey import survey
+from tests.ordinary_methods import ORDINARY
 
 
 def two_layers() -> nn.Sequential:
@@ -23,7 +23,7 @@ EXTRA = {
 }
 
 
-@pytest.mark.parametrize("spec", [*library_names(), *EXTRA.values()])
+@pytest.mark.parametrize("spec", [*ORDINARY, *EXTRA.values()])
 def test_stored_bytes_are_those_of_the_buffers(spec: str) -> None:
     model = two_layers()
     adapter = specdsl.attach(model, spec, on="re:[01]")
