@@ -35,7 +35,7 @@ def resolved_text(spec: Spec) -> str:
     penalty orth(A)
     """
     brought = [clause for clause in spec.tree.clauses if _is_brought(spec, clause)]
-    clauses = [*_hyper_parameters(spec), *brought, *_Chain(spec).clauses()]
+    clauses = [*brought, *_Chain(spec).clauses()]
     for clause in spec.tree.clauses:
         if not isinstance(clause, tree.FactorLine) and not is_definition(clause):
             clauses.append(_resolved(spec, clause))
@@ -121,8 +121,15 @@ class _Chain:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        written = [clause for clause in spec.tree.clauses if is_definition(clause)]
         self.definitions = {
-            name: clause for clause in spec.tree.clauses if is_definition(clause) for name in names_introduced(clause)
+            name: clause for clause in [*_hyper_parameters(spec), *written] for name in names_introduced(clause)
+        }
+        self.limited = {
+            name
+            for clause in spec.tree.clauses
+            if isinstance(clause, tree.OnClause) and isinstance(clause.clause, tree.FactorLine)
+            for name in names_introduced(clause)
         }
         self.found: list[tree.Clause] = []
         self.placed: set[str] = set()
@@ -158,6 +165,9 @@ class _Chain:
             self.found.append(clause)
 
     def _clause(self, name: str) -> tree.Clause | None:
+        """The clause of a name; a factor of some modules alone keeps the line that it has."""
+        if name in self.limited:
+            return None
         if name in self.spec.ir.factors:
             declared = self.spec.clauses.factors.get(name)
             return _factor_line(self.spec.ir.factors[name], None if declared is None else declared[0])
