@@ -136,6 +136,8 @@ class _Rows:
         clause = self.spec.clauses.factors.get(factor.name)
         if clause is not None and clause[0].start is not None:
             start = clause[0].start
+            if isinstance(start, tree.Name) and start.name == "kaiming" and factor.start is not None:
+                return self._default_start(factor.start)
             relation = r"\sim" if _is_drawn(start) else "="
             return f"{relation} {self.printer.inside(start)}"
         return None if factor.start is None else self._default_start(factor.start)
