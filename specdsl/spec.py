@@ -73,7 +73,7 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """A short name for a `repr`: the title, else the file's stem, else the start of its clauses but `on` and `train`."""
+        """A short name for a `repr`: title, file's stem, or the start of its clauses but `on` and `train`."""
         if self.title:
             return self.title
         if not self.name.startswith("<"):
