@@ -59,7 +59,7 @@ def build(name: str, *, auto_class: str | None = None, **overrides: Any) -> tran
     """
     found = find(name)
     if found is None:
-        hint = did_you_mean(name, known_names()) or f"known: {', '.join(known_names())}"
+        hint = did_you_mean(name, known_names()) or well_known()
         raise SpecFileError(f"`{name}` is not a well-known model", hint=hint)
     factory = getattr(transformers, auto_class or found.auto_class)
     with torch.device("meta"):
@@ -81,6 +81,11 @@ def find(name: str) -> Architecture | None:
     if found is None or (slash and organisation.lower() != found.hub.partition("/")[0].lower()):
         return None
     return found
+
+
+def well_known() -> str:
+    """The hint for a name that is none of them."""
+    return f"well-known models are {', '.join(known_names())}"
 
 
 def known_names() -> list[str]:

@@ -70,6 +70,9 @@ def attach(
     20
     """
     check_adapter_name(name)
+    if not isinstance(model, nn.Module):
+        hint = "load it first, for example with `transformers.AutoModel.from_pretrained(...)`"
+        raise SpecSettingError(f"the model is {model!r:.60}, but `attach` takes a PyTorch model", hint=hint)
     checked = spec if isinstance(spec, Spec) else parse(spec)
     indices = {key: value for key, value in hyperparameters.items() if _is_index(checked, key)}
     checked = checked.set(**{key: value for key, value in hyperparameters.items() if key not in indices})

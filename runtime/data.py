@@ -14,6 +14,7 @@ import pyarrow
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
 
 from specdsl.errors import SpecDataError, SpecFileError, did_you_mean
+from specdsl.runtime.hub import hub_or_cache
 from specdsl.runtime.tables import READERS, quoted, read_table
 
 SPLIT_NAMES = {
@@ -177,11 +178,14 @@ def _hub(text: str) -> DatasetDict:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or ("/" not in name and name in FORMATS):
         raise SpecFileError(f"there are no data `{text}`", hint=did_you_mean(text, EXAMPLES))
     try:
-        data = load_dataset(name, configuration or None)
+        with hub_or_cache() as reachable:
+            data = load_dataset(name, configuration or None)
     except Exception as error:
         # The hub's client raises errors of half a dozen libraries; all of them mean "not read".
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         hint = did_you_mean(text, EXAMPLES) or "files and folders are read without a network"
+        if not reachable:
+            reason = "it is not in the local cache and the hub cannot be reached"
         message = f"no file or folder is called `{text}`, and the hub's data set `{text}` cannot be read: {reason}"
         raise SpecFileError(message, hint=hint) from error
     return _parts(data)

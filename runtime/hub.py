@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import socket
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from urllib.parse import urlsplit
 
+import datasets
 import huggingface_hub
 
 SECONDS = 3.0
@@ -25,6 +28,19 @@ def hub_is_reachable() -> bool:
         endpoint = urlsplit(proxy if "//" in proxy else f"//{proxy}")
     port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
     return _answers(endpoint.hostname or "", port)
+
+
+@contextmanager
+def hub_or_cache() -> Iterator[bool]:
+    """Whether the hub is reachable; where it is not, its clients look into their caches only, and at once."""
+    reachable = hub_is_reachable()
+    before = huggingface_hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
+    if not reachable:
+        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+    try:
+        yield reachable
+    finally:
+        huggingface_hub.constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
 
 @cache

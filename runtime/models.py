@@ -13,12 +13,13 @@ import torch
 import transformers
 
 from specdsl.errors import SpecFileError, did_you_mean
-from specdsl.runtime.architectures import Architecture, build, find, known_names
+from specdsl.runtime.architectures import Architecture, build, find, known_names, well_known
 from specdsl.runtime.model_classes import class_for, head_settings
-from specdsl.runtime.model_places import Place, Source, is_folder, places
+from specdsl.runtime.model_places import HUB_ID, Place, Source, is_folder, places
 from specdsl.runtime.new_modules import new_modules
 
 MIN_TOKENS = 4
+NEEDS_WEIGHTS = "name a folder with its weights; `specdsl compile` needs none"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def load_model(
             tried.append(error.message)
     if architecture and meta_ok:
         return _from_architecture(architecture, task, settings, tried)
-    hint = did_you_mean(text, known_names()) if architecture is None else None
+    hint = NEEDS_WEIGHTS if architecture else did_you_mean(text, known_names())
+    if hint is None and not is_folder(text) and HUB_ID.fullmatch(text):
+        hint = well_known()
     raise SpecFileError(f"cannot load the model `{text}`: {'; '.join(tried)}", hint=hint)
 
 

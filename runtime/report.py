@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from specdsl.quantities import bytes_text, percent_text
 from specdsl.runtime.folded_names import folded_names, pattern_of
 from specdsl.runtime.survey import Survey
 from specdsl.runtime.surveyed_modules import SurveyedModule
@@ -128,12 +129,12 @@ class AdapterReport:
         """What frozen factors and values computed once take, in words; None where there are none."""
         if not self.stored_bytes:
             return None
-        return f"{self.stored_bytes:,} bytes for frozen factors and values computed once"
+        return f"{bytes_text(self.stored_bytes)} of memory for frozen factors and values computed once"
 
     def total_line(self) -> str:
         head = f", and {self.head_parameters:,} in modules trained whole" if self.head_parameters else ""
         return (
-            f"{self.trainable_parameters:,} trainable parameters, {self.percentage:.3f} % of "
+            f"{self.trainable_parameters:,} trainable parameters, {percent_text(self.percentage / 100)} of "
             f"{self.base_parameters:,}{head}"
         )
 
@@ -150,9 +151,28 @@ def report_of(survey: Survey) -> AdapterReport:
         penalties=tuple((penalty.text, _carriers(survey, penalty.text)) for penalty in survey.spec.ir.penalties),
         facts=survey.spec.facts.as_dict(),
         conditions=tuple(str(condition) for condition in survey.spec.ir.conditions),
-        notes=survey.selection.notes,
+        notes=(*survey.selection.notes, *_wide_factors(survey)),
         skipped=survey.selection.skipped,
     )
+
+
+def _wide_factors(survey: Survey) -> tuple[str, ...]:
+    """A note on the first factor of a low rank that is higher than any rank its module's weight can have."""
+    found: dict[str, list[tuple[int, ...]]] = {}
+    for module in survey.modules:
+        sizes = module.site.sizes
+        ir = module.lowered.ir
+        for name, factor in ir.factors.items():
+            if survey.spec.facts.rank_bound is None or not factor.is_trained or len(factor.shape) != 2:
+                continue
+            free = [size for size in factor.shape if size.symbols and not size.symbols - ir.hyper_values().keys()]
+            if any(module.sizes.integer(size) > min(sizes["n"], sizes["m"]) for size in free):
+                found.setdefault(name, []).append(module.sizes.shape(factor.shape))
+    for name, shapes in found.items():
+        where = "1 module" if len(shapes) == 1 else f"{len(shapes)} modules"
+        shown = " x ".join(map(str, shapes[0]))
+        return (f"`{name}`, {shown}, is wider than min(n, m) in {where}: that adds parameters and no rank",)
+    return ()
 
 
 def _carriers(survey: Survey, text: str) -> int:

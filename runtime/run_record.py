@@ -71,9 +71,11 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool, overwrite: bo
         run.check_same(folder)
         return last
     if (output / ADAPTER_FILE).is_file() and not overwrite:
-        raise SpecFileError(f"`{output}` holds an adapter already", hint="choose another output, or set `overwrite`")
+        raise SpecFileError(
+            f"`{output}` holds an adapter already", hint="choose another output, or say `overwrite=True`"
+        )
     if last is not None:
-        hint = "`resume` goes on with it; remove the folder to start anew"
+        hint = "`resume=True` goes on with it; remove the folder to start anew"
         raise SpecFileError(f"`{folder}` holds a run that was interrupted", hint=hint)
     if (folder / FILE).is_file():
         # A run that ended before its first checkpoint.
@@ -83,6 +85,12 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool, overwrite: bo
 
 def _is_replaceable(folder: Path) -> bool:
     return (folder / ADAPTER_FILE).is_file() or not any(folder.iterdir())
+
+
+def last_step(output: Path) -> int | None:
+    """The step of the last whole checkpoint of the run that writes to `output`, or None."""
+    last = last_checkpoint(checkpoint_folder(output))
+    return None if last is None else int(last.name.removeprefix("checkpoint-"))
 
 
 def last_checkpoint(folder: Path) -> Path | None:

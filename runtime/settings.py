@@ -85,7 +85,7 @@ class TrainSettings(BaseModel):
     bf16: bool = Field(False, description="compute in bfloat16")
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of the starts, the head and the order")
-    device: Device = Field("auto", description="where to train; auto prefers cuda, then mps")
+    device: Device = Field("auto", description="where to run; auto prefers cuda, then mps")
 
     best: str | None = Field(None, description="keep the checkpoint best in this metric, not the last")
     log_every: Count = Field(10, description="steps between two logs")

@@ -114,7 +114,7 @@ def find_task(
     return _labelled(rows, kind, texts, label)
 
 
-HINT = "name the columns with `--text-columns` and `--label-column`"
+HINT = "name the columns with `text_columns=` and `label_column=`"
 
 
 def _kind(rows: Dataset, texts: Sequence[str] | None, label: str | None) -> TaskKind:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from specdsl.errors import did_you_mean, nearest
-from specdsl.role_names import GROUPS, ROLES, is_role, split_tower
+from specdsl.role_names import GROUPS, ROLES, is_role, role_hint, split_tower
 from specdsl.runtime.roles import SiteRow, answers, find_family, is_linear, model_type_of
 
 
@@ -54,6 +54,9 @@ def summary(rows: Sequence[SiteRow]) -> str:
 
 def _unknown(text: str, rows: Sequence[SiteRow], written: Callable[[str], str]) -> tuple[str, str | None]:
     message = f"`{text}` is no role"
+    hint = role_hint(text)
+    if hint.startswith("did you mean"):
+        return message, hint
     if any(f".{row.name}".endswith(f".{text}") for row in rows if row.name):
         return message, f"modules are named by a regular expression: `{written(_ending_in(text))}`"
     known = dict.fromkeys(way for row in rows if row.role for way in _ways_to_say(row.role))
@@ -65,7 +68,7 @@ def _unknown(text: str, rows: Sequence[SiteRow], written: Callable[[str], str]) 
 
 def _nearest_ending(text: str, rows: Sequence[SiteRow]) -> str | None:
     parts = [row.name.split(".") for row in rows if row.name]
-    return nearest(text, dict.fromkeys(".".join(names[-size:]) for names in parts for size in (1, 2, 3)))
+    return nearest(text, dict.fromkeys(".".join(names[-size:]) for names in parts for size in (1, 2, 3)), 0.6)
 
 
 def _absent(text: str, kind: str, rows: Sequence[SiteRow]) -> tuple[str, str | None]:

@@ -170,7 +170,7 @@ def raise_all(errors: Sequence[SpecError]) -> None:
         raise SpecErrors(errors)
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
     """The known name that `name` is probably a slip for.
 
     >>> nearest("alhpa", ["alpha", "r"])
@@ -178,7 +178,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """
     candidates = list(known)
     lowered = {candidate.lower(): candidate for candidate in reversed(candidates)}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
     return lowered[close[0]] if close else None
 
 

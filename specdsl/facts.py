@@ -45,7 +45,7 @@ class Facts:
         trained: trained parameters per module, as a formula in n and m; shared factors apart.
         shared: trained parameters of factors that modules share, each counted once per key.
         derived: names of frozen factors and constants computed from W or b at attach.
-        regenerated: names of frozen factors drawn from a seed and not stored.
+        regenerated: names of frozen factors drawn from a seed and not in the saved adapter.
         creates_bias: whether a module without bias gets one: b' is not zero where b is.
         base_reads: which of W, b, x, y the targets read.
         added_rows: how many rows `y' = [P; y]` adds to the tokens, or None.

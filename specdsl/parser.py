@@ -92,6 +92,9 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> SpecSyntaxError:
         wrong = _wrong_item(source, before, span, token)
         if wrong is not None:
             return wrong
+    slip = _operator_slip(source, before, start, span)
+    if slip is not None:
+        return slip
     if token.type in _OPERANDS | {"LPAR", "LSQB"} and _ends_operand(before):
         return _missing_operator(source, before, span, token)
     if token.type in _ENDINGS and before and before[-1] in "+-*/@%^=,<>." and not _is_item_list(source, start):
@@ -174,6 +177,30 @@ def _ends_operand(before: str) -> bool:
     keywords = {"on", "except", "layers", "train", "penalty", "at", "for", "if", "else", "frozen", "index",
                 "noise", "input", "shared"}  # fmt: skip
     return (before[-1].isalnum() or before[-1] in "_)]'\"") and word not in keywords
+
+
+_ATTRIBUTE = re.compile(r"(lr|decay)\s*=|(orthonormal|float32|bfloat16|float16|float64)\b")
+
+
+def _operator_slip(source: Source, before: str, start: int, span: Span) -> SpecSyntaxError | None:
+    """A power of Python's, an attribute without its comma, `layers` without `on`, bars around a matrix."""
+    rest = source.text[start:]
+    if rest.startswith("*") and before.endswith("*"):
+        return SpecSyntaxError("`**` is no operator", span, "`.^` raises every entry to a power, `^` a square matrix")
+    if _ATTRIBUTE.match(rest) and _ends_operand(before):
+        word = re.split(r"[\s=|,]", rest)[0]
+        line = re.split(r"[|\n]", before)[-1]
+        join = ", " if "~" in line or ":" in line else " : n x r, "
+        return SpecSyntaxError(
+            f"a comma is missing before `{word}`", span, f"for example `{before.split()[-1]}{join}{word}`"
+        )
+    if re.search(r"(?:^|[|\n])\s*layers$", before) and rest[:1].isdigit():
+        return SpecSyntaxError(f"`{span.text}` cannot stand here", span, "for example `on attention layers 0..5`")
+    bars = re.match(r"\|\s*([A-Z]\w*)\s*\|", rest)
+    if bars and before.endswith(("*", "+", "-")):
+        hint = f"`norm({bars[1]})` is the length, `abs({bars[1]})` goes entry by entry"
+        return SpecSyntaxError("`|` separates clauses and makes no bars", span, hint)
+    return None
 
 
 def _missing_operator(source: Source, before: str, span: Span, token: Token) -> SpecSyntaxError:

@@ -22,6 +22,10 @@ ROLES = (
 )
 
 
+NAMES_ELSEWHERE = {"classifier": "head", "score": "head", "lm_head": "head", "embeddings": "embedding"}
+"""Names of modules that are one role wherever they occur."""
+
+
 def split_tower(role: str) -> tuple[str | None, str]:
     """`decoder.mlp.up` -> (`decoder`, `mlp.up`); `mlp.up` -> (None, `mlp.up`)."""
     first, _, rest = role.partition(".")
@@ -48,7 +52,8 @@ def role_hint(item: str) -> str:
     part = next((role for role in ROLES if role.endswith(f".{plain}")), None)
     if part is not None:
         return f"did you mean `{tower}.{part}`?" if tower else f"did you mean `{part}`?"
-    near = did_you_mean(plain, [*GROUPS, *ROLES])
+    elsewhere = NAMES_ELSEWHERE.get(plain)
+    near = f"did you mean `{elsewhere}`?" if elsewhere else did_you_mean(plain, [*GROUPS, *ROLES])
     if near is not None:
         return near.replace("`", f"`{tower}.", 1) if tower else near
     return rf'a module is named by a pattern in double quotes, as in `"(.*\.)?{re.escape(item)}"`'

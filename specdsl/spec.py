@@ -73,12 +73,14 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """A short name for a `repr`: the title, else the file's stem, else the text on one line."""
+        """A short name for a `repr`: title, file's stem, or the start of its clauses but `on` and `train`."""
         if self.title:
             return self.title
         if not self.name.startswith("<"):
             return Path(self.name).stem
-        return spec_line(self.tree)
+        said = tuple(one for one in self.tree.clauses if not isinstance(one, tree.On | tree.Train))
+        text = spec_line(replace(self.tree, clauses=said))
+        return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1].rstrip()}…"
 
     def _header(self, key: str) -> str | None:
         header = self.clauses.headers.get(key)
@@ -166,6 +168,7 @@ class Spec:
         return f"$$\n{self.latex()}\n$$"
 
 
+LONGEST_LABEL = 60
 _LIBRARY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -222,7 +225,9 @@ def source_of(text_or_path: str | Path) -> tuple[str, str]:
         if in_library is not None:
             return read_spec_file(in_library), in_library.name
         if stripped.replace("_", "").isalnum():
+            beside = f"{stripped}.spec"
             hint = did_you_mean(stripped, library_names()) or "`specdsl ls` lists the library"
+            hint = f"did you mean the file `{beside}`?" if _is_file(Path(beside)) else hint
             raise SpecFileError(f"the library has no method `{stripped}`", hint=hint)
     return given, "<spec>"
 

@@ -9,6 +9,7 @@ import pytest
 
 import specdsl
 from specdsl.arrays import Arrays
+from specdsl.measures import EVENTS, MEASURES
 from specdsl.operators import all_operators, remove_operator
 from specdsl.operators.registry import Operator, OptionKind
 from specdsl.role_names import GROUPS, ROLES, TOWERS
@@ -59,6 +60,25 @@ def test_the_words_of_factor_lines_are_those_of_the_language() -> None:
     words = {quoted(row[0])[0].split("(")[0] for row in table("Factor lines")}
     assert words == {*re.findall(r'"(\w{3,})"', kinds[1]), "lr", "decay", "orthonormal", "float32"}
     assert set(quoted(table("Factor lines")[-1][1])) == {"attach(dtype=...)", *DTYPES} - {"float32"}
+
+
+@pytest.mark.parametrize("form", [quoted(row[0])[0] for row in table("Larger forms")])
+def test_every_larger_form_is_shown_in_a_spec_that_is_right(form: str) -> None:
+    (example,) = (quoted(row[2])[0] for row in table("Larger forms") if quoted(row[0])[0] == form)
+    assert specdsl.parse(example).ir.targets
+
+
+def test_every_measure_is_in_its_table() -> None:
+    written = {"average": "mean"}  # `mean(x)` of data, which is an operator of matrices
+    rows = [[f"`{written.get(name, name)}`", one.when, one.doc] for name, one in MEASURES.items()]
+    assert table("Measures and events", 0) == rows
+    assert all(f"`{one.when}`" in SECTIONS["Measures and events"] for one in MEASURES.values())
+
+
+def test_every_event_is_in_its_table() -> None:
+    assert table("Measures and events", 1) == [[f"`{name}`", when] for name, when in EVENTS.items()]
+    (example,) = re.findall(r"`([^`]+ \| at [^`]+)`", SECTIONS["Measures and events"])
+    assert specdsl.parse(example).facts.needs
 
 
 def test_every_role_has_its_place() -> None:

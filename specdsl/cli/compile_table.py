@@ -14,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from specdsl.cli.columns import columns
+from specdsl.quantities import bytes_text, percent_text
 
 if TYPE_CHECKING:
     from specdsl.cli.compiled import Compiled
     from specdsl.runtime.report import FoldedRow
 
-_RIGHT = ("n x m", "trained", "cost", "saved", "stored")
-_HEADINGS = ("module", "role", "n x m", "factors", "trained", "plan", "cost", "saved")
+_RIGHT = ("n x m", "trained", "memory", "cost", "saved")
+_HEADINGS = ("module", "role", "n x m", "factors", "trained", "plan", "cost", "saved", "memory")
 _WIDEST = 250
 _NARROW = 120
 
@@ -47,8 +48,8 @@ def _has_width() -> bool:
 
 def _table(rows: list[FoldedRow]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    stores = any(folded.stored for folded in rows)
-    for heading in (*_HEADINGS, "stored") if stores else _HEADINGS:
+    has_memory = any(folded.stored for folded in rows)
+    for heading in _HEADINGS if has_memory else _HEADINGS[:-1]:
         is_long = heading in ("module", "factors", "plan")
         justify: JustifyMethod = "right" if heading in _RIGHT else "left"
         table.add_column(heading, justify=justify, overflow="fold", no_wrap=not is_long)
@@ -56,8 +57,8 @@ def _table(rows: list[FoldedRow]) -> Table:
         row = folded.row
         cells = (
             folded.pattern, row.role or "", f"{row.n} x {row.m}", row.factors, f"{folded.trainable:,}",
-            f"y' = {row.plan}", _share(row.flops, row.floor), _size(row.saved),
-            *([_size(folded.stored)] if stores else []),
+            f"y' = {row.plan}", _share(row.flops, row.floor), bytes_text(row.saved),
+            *([bytes_text(folded.stored)] if has_memory else []),
         )  # fmt: skip
         table.add_row(*(Text(cell) for cell in cells))
     return table
@@ -69,7 +70,7 @@ def _blocks(rows: list[FoldedRow], width: int) -> Iterator[str]:
         row = folded.row
         numbers = (
             row.role, f"{row.n} x {row.m}", f"{folded.trainable:,} trained", f"cost {_share(row.flops, row.floor)}",
-            f"saved {_size(row.saved)}", f"stored {_size(folded.stored)}" if folded.stored else "",
+            f"saved {bytes_text(row.saved)}", f"memory {bytes_text(folded.stored)}" if folded.stored else "",
         )  # fmt: skip
         yield ""
         yield from wrap(folded.pattern, width, break_on_hyphens=False)
@@ -82,8 +83,9 @@ def _lines(compiled: Compiled) -> Iterator[str]:
     from specdsl.runtime.folded_names import folded_names
 
     report = compiled.report
-    yield "cost and saved are per module: operations beyond the frozen layer's own, and bytes kept for the backward"
-    yield f"pass, for {compiled.tokens:,} tokens in float32"
+    sums = "trained and memory are sums" if report.stored_bytes else "trained is a sum"
+    yield f"{sums} over the modules of a row; cost and saved are per module: operations beyond the frozen layer's"
+    yield f"own, and bytes kept for the backward pass, for {compiled.tokens:,} tokens in float32"
     sections = (
         ("penalties", [f"{text}, over {_modules(count)}" for text, count in report.penalties]),
         ("facts", columns(_facts(compiled), indent=0)),
@@ -123,14 +125,4 @@ def _modules(count: int) -> str:
 
 
 def _share(flops: int, floor: int) -> str:
-    return f"{flops / floor:+.2%}" if floor else f"{flops:,}"
-
-
-def _size(count: int) -> str:
-    """Bytes in a unit that leaves at most four digits."""
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+    return percent_text(flops / floor, signed=True) if floor else f"{flops:,}"

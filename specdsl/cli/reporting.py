@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,15 +14,28 @@ from typing import Any, TextIO
 
 import click
 
-from specdsl.errors import SpecError, SpecWarning
+from specdsl.errors import SpecError, SpecErrors, SpecWarning
+
+_ARGUMENT = re.compile(r"`(overwrite|resume|text_columns|label_column|on|train|layers)=(?:True)?`")
 
 
 def report_error(error: SpecError, as_json: bool) -> None:
-    """Print an error: its text on stderr, or as a JSON document on stdout."""
+    """Print an error: its text on stderr, or as a JSON document on stdout; its hint names flags, not arguments."""
+    for one in (error, *(error.errors if isinstance(error, SpecErrors) else ())):
+        one.hint = one.hint and with_flags(one.hint)
     if as_json:
         print_json(error.as_dict())
     else:
         click.echo(error.render(), err=True)
+
+
+def with_flags(hint: str) -> str:
+    """A hint as it is for the command line.
+
+    >>> with_flags("name the column with `label_column=`, or say `overwrite=True`")
+    'name the column with `--label-column`, or say `--overwrite`'
+    """
+    return _ARGUMENT.sub(lambda found: f"`--{found[1].replace('_', '-')}`", hint)
 
 
 def print_json(value: object) -> None:

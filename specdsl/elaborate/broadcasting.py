@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from specdsl import tree
+from specdsl.elaborate.slips import added_vector_hint
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.errors import SpecShapeError
 from specdsl.operators.registry import Shape
@@ -35,8 +36,7 @@ def elementwise_shape(
     if len(right) == 1 < len(left) and sign == "+" and not _rows_are_samples(solver, left):
         raise SpecShapeError(
             f"`{names[1]}` is a vector and `{names[0]}` is {shape_text(solver.shape(left))}: `+` does not add a "
-            "vector to every row of a matrix", solver.span,
-            "`.*` scales columns; `diag(v)` or `outer(u, v)` make a matrix",
+            "vector to every row of a matrix", solver.span, added_vector_hint(names[1]),
         )  # fmt: skip
     with_tokens = [solver.resolved(shape[0]) == TOKENS for shape in (left, right) if len(shape) == 2]
     if len(with_tokens) == 2 and with_tokens[0] != with_tokens[1] and not solver.resolved(right[0]).unknowns:
@@ -67,6 +67,9 @@ def matmul_shape(
         raise SpecShapeError("`@` joins matrices; one side is a number", solver.span, "`*` scales")
     if len(right) == 1:
         hint = "`M .* v` scales columns, `M@diag(v)` too; `sum(u .* v)` is the product of two vectors"
+        if solver.resolved(left[0]) == TOKENS:
+            gate = f"sum({names[0]} .* {names[1]}, axis=-1)"
+            hint = f"a number per token is `g = {gate}`; `diag(g)@(x@A@B)` multiplies the tokens by it"
         raise SpecShapeError(
             f"`{names[1]}` is a vector and acts as a row, so it cannot stand to the right of `@`", solver.span, hint
         )

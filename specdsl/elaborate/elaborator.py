@@ -18,7 +18,7 @@ from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
 from specdsl.elaborate.hyperparameters import HyperParameters, check_rank, check_settings, setting_size
 from specdsl.elaborate.measuring import allocated
-from specdsl.elaborate.slips import TRANSPOSED, slip_hint
+from specdsl.elaborate.slips import CLAUSES_ELSEWHERE, TRANSPOSED, slip_hint
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
 from specdsl.elaborate.targets import check_targets, refuse_input, relabelled, target_of
@@ -50,7 +50,7 @@ from specdsl.ir import (
 )
 from specdsl.node_sizes import with_sizes
 from specdsl.nodes import apply, scalar
-from specdsl.operators.registry import Shape, operator_names
+from specdsl.operators.registry import Shape, all_operators, operator_names
 from specdsl.printing.syntax_text import SyntaxText
 from specdsl.sizes import Number, Size
 from specdsl.source import Span
@@ -396,7 +396,7 @@ class Elaborator:
         if hint is None and self.expressions.label == "penalty" and not name[0].isupper():
             near = did_you_mean(name, operator_names())
             hint = near if near and len(name) > 5 else f"set its value: `{name} = 0.1`"
-        hint = hint or did_you_mean(name, operator_names())
+        hint = hint or did_you_mean(name, [one.name for one in all_operators() if one.is_start])
         if UNDECLARED.fullmatch(name):
             return SpecNameError(
                 f"`{name}` is unknown here: penalties, starts and sizes introduce no names", span,
@@ -593,6 +593,10 @@ class Elaborator:
     def _unread_hint(self, name: str) -> str | None:
         if name == "alpha":
             return "a scale is always written, as in `W + alpha/r * A@B`"
+        if name in CLAUSES_ELSEWHERE:
+            return CLAUSES_ELSEWHERE[name]
+        if name in self.clauses.factors and name == "r":
+            return "a rank is set by `=`, as in `r = 8`"
         others = [other for other in self.drafts if other != name and self.drafts[other].line is None]
         near = did_you_mean(name, others)
         return near.replace("did you mean", "is it read as") if near else None

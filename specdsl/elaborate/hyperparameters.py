@@ -82,11 +82,23 @@ def setting_size(name: str, value: Any) -> Size:
         raise SpecSettingError(f"`{name}` is a finite number, not {value!r}") from None
 
 
+ARGUMENTS_ELSEWHERE = {
+    "target_modules": "where it goes is `on=`",
+    "layers_to_transform": "blocks are chosen by `layers=`",
+    "modules_to_save": "modules trained whole are `train=`",
+    "lora_alpha": "it is called `alpha` here",
+}
+"""Arguments of other libraries, and where they are here."""
+
+
 def check_settings(settings: Iterable[str], read: Collection[str]) -> None:
     """Raise SpecSettingError for a setting that the spec does not read."""
     for name in settings:
         if name not in read:
             known = sorted(read)
+            elsewhere = ARGUMENTS_ELSEWHERE.get(name)
+            if elsewhere is not None:
+                raise SpecSettingError(f"no hyper-parameter `{name}` is used by the spec", hint=elsewhere)
             raise SpecSettingError(
                 f"no hyper-parameter `{name}` is used by the spec",
                 hint=did_you_mean(name, known) or (f"it uses {', '.join(known)}" if known else "it uses none"),

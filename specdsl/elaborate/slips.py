@@ -28,6 +28,31 @@ TRANSPOSED = "a transpose is written `{matrix}.T`"
 _RUN_TOGETHER = re.compile(r"(?:[A-Z]\d*){2,4}")
 
 
+CLAUSES_ELSEWHERE = {
+    "target_modules": "where it goes is said by `on attention.query, attention.value`",
+    "layers_to_transform": "blocks are chosen by `on ... layers 0..5`",
+    "modules_to_save": "modules are trained whole by `train head`",
+    "lora_alpha": "it is called `alpha`, and a scale is written: `W + alpha/r * A@B`",
+    "dropout": "it is written where it acts: `y + alpha/r * dropout(x, 0.1)@A@B`",
+    "lora_dropout": "it is written where it acts: `y + alpha/r * dropout(x, 0.1)@A@B`",
+}
+"""Settings of other libraries, and the clauses that say the same."""
+
+
+def added_vector_hint(written: str) -> str:
+    """What a vector that is added to a weight was probably meant to be: a number, or an offset of the bias.
+
+    >>> added_vector_hint("s*A@B"), added_vector_hint("p")
+    ('a number has a shape: `s : 1 ~ 0`', 'an offset of the output is `b + p`')
+    """
+    scaled = re.match(r"([a-z]\d*)\s*\*", written)
+    if scaled:
+        return f"a number has a shape: `{scaled[1]} : 1 ~ 0`"
+    if re.fullmatch(r"[a-z]\d*", written):
+        return f"an offset of the output is `b + {written}`"
+    return "`.*` scales columns; `diag(v)` or `outer(u, v)` make a matrix"
+
+
 def slip_hint(name: str) -> str | None:
     """What an unknown name probably means, if it is a word from elsewhere or a product without its sign.
 

@@ -167,6 +167,11 @@ class _Settler:
                 f"no default start: `{whole}` does not read {self.base}", self.spans[self.base],
                 f"did you mean `{self.base} + {whole}`?",
             )  # fmt: skip
+        if "I" in reads(node):
+            raise SpecStartError(
+                f"no default start: `{text}` multiplies {self.base}, and `I` is a factor like any other letter",
+                self.spans[self.base], "the identity matrix is `eye`",
+            )  # fmt: skip
         if node.shape != self.root.shape:
             raise SpecStartError(
                 f"no default start: `{text}`, {shape_text(node.shape)}, multiplies {self.base} and no value of its "

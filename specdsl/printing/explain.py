@@ -210,7 +210,8 @@ class _Rows:
         if facts.derived:
             rows.append(("computed", f"{', '.join(facts.derived)}: from the loaded weights, once, at attach"))
         if facts.regenerated:
-            rows.append(("regenerated", f"{', '.join(facts.regenerated)}: drawn again from the seed, not stored"))
+            names = ", ".join(facts.regenerated)
+            rows.append(("regenerated", f"{names}: drawn again from the seed, not in the saved adapter"))
         if facts.creates_bias:
             rows.append(("bias", "b' is assigned, so a module without a bias gets one"))
         if facts.added_rows is not None:

@@ -136,6 +136,9 @@ class _Rows:
         clause = self.spec.clauses.factors.get(factor.name)
         if clause is not None and clause[0].start is not None:
             start = clause[0].start
+            if isinstance(start, tree.Name) and start.name == "kaiming" and factor.start is not None:
+                fan = factor.shape[-2] if len(factor.shape) > 1 else factor.shape[-1]
+                return self._uniform(fan)
             relation = r"\sim" if _is_drawn(start) else "="
             return f"{relation} {self.printer.inside(start)}"
         return None if factor.start is None else self._default_start(factor.start)
@@ -144,9 +147,12 @@ class _Rows:
         if not isinstance(start, Apply):
             return f"= {expression_text(start)}"
         if start.operator == "kaiming":
-            bound = rf"\frac{{1}}{{\sqrt{{{self._size(start.option('fan'))}}}}}"
-            return rf"\sim \mathcal{{U}}\left(-{bound}, {bound}\right)"
+            return self._uniform(start.option("fan"))
         return _DEFAULT_STARTS.get(start.operator, rf"\sim \operatorname{{{latex_escaped(start.operator)}}}")
+
+    def _uniform(self, fan: Size) -> str:
+        bound = rf"\frac{{1}}{{\sqrt{{{self._size(fan)}}}}}"
+        return rf"\sim \mathcal{{U}}\left(-{bound}, {bound}\right)"
 
     # ----------------------------------------------------------------------------- loss and conditions
 

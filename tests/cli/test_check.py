@@ -83,3 +83,9 @@ def test_json_has_an_entry_for_every_spec(run: Run) -> None:
     assert [error["hint"] for error in wrong["errors"]] == ["did you mean `alpha`?", "did you mean `orth`?"]
     assert unreadable["error"] == "there is no file `nowhere.spec`"
     assert unreadable["path"] is None
+
+
+def test_a_name_beside_its_file_hints_the_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.spec").write_text("W + A@B\n")
+    result = run("check", "mine")
+    assert result.stderr == "the library has no method `mine`\n  hint: did you mean the file `mine.spec`?\n"

@@ -126,8 +126,9 @@ def test_what_is_stored_beside_factors_is_told(run: Run) -> None:
     assert found["stored_bytes"] == stored
     assert [row["stored_bytes"] for row in found["modules"]] == [stored] + 11 * [0]
     table = run(*words).stdout
-    assert f"{stored:,} bytes for frozen factors and values computed once" in table
-    assert " stored\n" in table
+    assert "24.6 kB of memory for frozen factors and values computed once" in table
+    assert " memory\n" in table
+    assert "trained and memory are sums over the modules of a row" in table
     assert " 24.6 kB\n" in table
 
 

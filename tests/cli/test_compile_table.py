@@ -16,7 +16,7 @@ def printed(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_narrow_terminal_shows_a_block_for_each_row(printed: list[str]) -> None:
     start = printed.index("encoder.layer.{0..11}.attention.self.query_proj")
     assert printed[start + 1 : start + 5] == [
-        "  attention.query  768 x 768  148,224 trained  cost +3.21%",
+        "  attention.query  768 x 768  148,224 trained  cost +3.21 %",
         "    saved 6.4 MB",
         "  A 768 x 8, G 8 x 8, B 8 x 768",
         "  y' = y + x@A@G@B",
@@ -24,5 +24,5 @@ def test_a_narrow_terminal_shows_a_block_for_each_row(printed: list[str]) -> Non
 
 
 def test_no_row_is_wider_than_the_terminal(printed: list[str]) -> None:
-    rows = printed[: next(place for place, line in enumerate(printed) if line.startswith("cost and saved"))]
+    rows = printed[: next(place for place, line in enumerate(printed) if line.startswith("trained is a sum"))]
     assert max(map(len, rows)) <= 60

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +24,9 @@ def reviews(tmp_path: Path) -> str:
 
 def test_it_trains_saves_and_tells(run: Run, tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
     result = run("train", "W + A@G@B | orth(A)", "--model", str(tiny_bert), "--data", reviews, "--set", "r=2", *QUICK)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
+    logged = [line.split(": ")[0] for line in result.stderr.splitlines()]
+    assert logged == ["step 1 of 10", "step 10 of 10"]
     lines = result.stdout.splitlines()
     trainable = 2 * (4 * 2 * (32 + 32) + 2 * 2 * (32 + 48) + 6 * 2 * 2)
     assert lines[0] == "classification of text by label: no, yes"
@@ -38,8 +44,10 @@ def test_it_trains_saves_and_tells(run: Run, tmp_path: Path, tiny_bert: Path, re
 def test_json_has_the_same_numbers(run: Run, tiny_bert: Path, reviews: str) -> None:
     result = run("train", "lora", "--model", str(tiny_bert), "--data", reviews, *QUICK, "--json", "--output", "out")
     found = json.loads(result.stdout)
-    assert found["examples"] == {"train": 36, "evaluation": 4}
+    assert found["examples"] == {"trained": 36, "evaluated": 4}
     assert found["folder"] == "out"
+    written = json.loads(Path("out/metrics.json").read_text())
+    assert {name: found[name] for name in written} == written
     assert found["before"].keys() == found["after"].keys() == {"accuracy", "f1", "loss"}
     assert found["head_parameters"] == 66
     assert found["task"]["classes"] == ["no", "yes"]
@@ -51,14 +59,14 @@ def test_settings_come_from_a_file_and_options_overrule_it(
     (tmp_path / "settings.yaml").write_text("output: from-file\nepochs: 1\nlr: 1e-2\nlimit: 8\ndevice: cpu\n")
     arguments = ("train", "lora", "--model", str(tiny_bert), "--data", reviews, "--config", "settings.yaml", "--json")
     found = json.loads(run(*arguments, "--limit", "12").stdout)
-    assert (found["examples"]["train"], found["folder"]) == (12, "from-file")
+    assert (found["examples"]["trained"], found["folder"]) == (12, "from-file")
 
 
 def test_placement_and_index_values_reach_the_adapter(run: Run, tiny_bert: Path, reviews: str) -> None:
     spec = "index I : r | W + scatter(v, I, n, m) | v : r ~ zeros"
     placed = ("--on", "attention.query", "--layers", "1", "--set", "I=[2,0,1]", "--train", "norm")
     result = run("train", spec, "--model", str(tiny_bert), "--data", reviews, *QUICK, *placed)
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0
     record, _ = read("adapter")
     assert [target.name for target in record.targets] == ["bert.encoder.layer.1.attention.self.query"]
     assert record.indices == {"I": [2, 0, 1]}
@@ -70,7 +78,9 @@ def test_an_adapter_is_replaced_only_on_demand(run: Run, tiny_bert: Path, review
     assert run(*arguments).exit_code == 0
     refused = run(*arguments)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr == ("`adapter` holds an adapter already\n  hint: choose another output, or set `overwrite`\n")
+    assert refused.stderr == (
+        "`adapter` holds an adapter already\n  hint: choose another output, or say `--overwrite`\n"
+    )
     assert run(*arguments, "--overwrite").exit_code == 0
 
 
@@ -83,6 +93,28 @@ def test_a_saved_adapter_is_evaluated_from_its_folder(run: Run, tiny_bert: Path,
     assert shown[0] == "classification of text by label: no, yes"
     assert shown[1].split() == ["accuracy", f"{trained['after']['accuracy']:.4f}"]
     assert shown[-1] == "on 4 examples held out in training"
+
+
+def test_ctrl_c_tells_how_to_go_on_and_the_run_does(run: Run, tmp_path: Path, tiny_bert: Path, reviews: str) -> None:
+    arguments = ("train", "lora", "--model", str(tiny_bert), "--data", reviews, "--device", "cpu", "--max-steps", "60")
+    arguments = (*arguments, "--save-every", "1", "--log-every", "60")
+    first = tmp_path / "adapter.checkpoints" / "checkpoint-1" / "trainer_state.json"
+
+    def press() -> None:
+        while not first.exists():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    stopped = run(*arguments)
+    step = re.search(r"^interrupted; go on from step (\d+) with --resume$", stopped.stderr, re.MULTILINE)
+    assert step is not None
+    assert stopped.exit_code == 130
+    refused = run(*arguments)
+    hint = "  hint: `--resume` goes on with it; remove the folder to start anew"
+    assert refused.stderr.splitlines() == ["`adapter.checkpoints` holds a run that was interrupted", hint]
+    resumed = run(*arguments, "--resume")
+    assert (resumed.exit_code, resumed.stderr.splitlines()[0]) == (0, f"going on from step {step[1]}")
 
 
 def test_a_wrong_spec_ends_before_anything_is_loaded(run: Run, tmp_path: Path) -> None:

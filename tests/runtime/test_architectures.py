@@ -104,7 +104,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 def test_a_name_near_to_none_gets_the_list() -> None:
     with pytest.raises(SpecFileError) as raised:
         build("x")
-    assert raised.value.hint == f"known: {', '.join(known_names())}"
+    assert raised.value.hint == f"well-known models are {', '.join(known_names())}"
 
 
 def test_seven_billion_parameters_fit_into_a_few_hundred_megabytes() -> None:

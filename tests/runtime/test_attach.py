@@ -348,3 +348,10 @@ def test_layers_may_be_given_in_any_form(layers: Any) -> None:
 def test_layers_in_another_form_are_refused(layers: Any) -> None:
     with pytest.raises(SpecError, match="layer"):
         specdsl.attach(small("bert"), LORA, on="attention.query", layers=[layers] if layers is None else layers)
+
+
+def test_a_name_is_no_model() -> None:
+    with pytest.raises(SpecSettingError) as caught:
+        specdsl.attach("bert", "W + A@B")  # type: ignore[arg-type]
+    assert caught.value.message == "the model is 'bert', but `attach` takes a PyTorch model"
+    assert caught.value.hint == "load it first, for example with `transformers.AutoModel.from_pretrained(...)`"

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import datasets
+import huggingface_hub
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
@@ -153,6 +155,15 @@ def test_a_missing_file_names_the_nearest_one(tmp_path: Path) -> None:
 def test_a_name_that_is_no_file_and_not_on_the_hub_says_so(name: str, message: str) -> None:
     with pytest.raises(SpecFileError, match=message):
         load_data(name)
+
+
+def test_without_the_hub_a_data_set_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(SpecFileError, match="is not in the local cache and the hub cannot be reached"):
+        load_data("stanfordnlp/imdb")
+    assert not huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_a_slip_in_the_example_data_is_seen() -> None:

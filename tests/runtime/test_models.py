@@ -14,7 +14,7 @@ import torch
 import transformers
 
 from specdsl.errors import SpecError, SpecFileError, SpecSettingError
-from specdsl.runtime.models import LoadedModel, load_model
+from specdsl.runtime.models import NEEDS_WEIGHTS, LoadedModel, load_model
 from tests.runtime.tiny_models import GPT2, SIZES
 
 OFFLINE = "is not in the local cache and the hub is switched off"
@@ -265,7 +265,7 @@ def test_an_architecture_takes_the_head_of_the_task(
 
 def test_where_weights_are_needed_an_architecture_is_not_enough() -> None:
     message = f"cannot load the model `deberta-v3-base`: microsoft/deberta-v3-base {OFFLINE}"
-    assert (failure("deberta-v3-base").message, failure("deberta-v3-base").hint) == (message, None)
+    assert (failure("deberta-v3-base").message, failure("deberta-v3-base").hint) == (message, NEEDS_WEIGHTS)
 
 
 def test_a_misspelt_name_gets_the_nearest() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from torch import nn
 
@@ -36,7 +38,22 @@ def test_a_shared_frozen_factor_is_stored_once() -> None:
     meta = nn.Sequential(*(nn.Linear(13, 13, device="meta") for _ in range(3)))
     report = report_of(survey(meta, specdsl.parse("vera", r=4), on="re:.*"))
     assert [row.stored for row in report.modules] == [4 * 4 * (13 + 13), 0, 0]
-    assert "416 bytes for frozen factors and values computed once" in str(report)
+    assert "416 B of memory for frozen factors and values computed once" in str(report)
+
+
+def test_a_rank_above_that_of_the_weight_is_noted() -> None:
+    note = "`A`, 13 x 12, is wider than min(n, m) in 1 module: that adds parameters and no rank"
+    model = two_layers()
+    assert report_of(survey(model, specdsl.parse("lora", r=12), on="re:0")).notes == (note,)
+    assert not report_of(survey(model, specdsl.parse("lora", r=11), on="re:.*")).notes
+    places = specdsl.parse("index I : r ~ choice(n*m) | W + scatter(v, I, n, m) | v : r ~ zeros", r=99)
+    assert not report_of(survey(model, places, on="re:0")).notes
+
+
+def test_a_small_share_keeps_its_digits() -> None:
+    report = report_of(survey(two_layers(), specdsl.parse("b + s | s : 1 ~ 0"), on="re:.*"))
+    wide = replace(report, trainable_parameters=24, base_parameters=7_741_935)
+    assert wide.total_line() == "24 trainable parameters, 0.00031 % of 7,741,935"
 
 
 def test_nothing_is_said_of_storage_where_nothing_is_stored() -> None:

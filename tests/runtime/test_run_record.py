@@ -89,7 +89,7 @@ def test_an_adapter_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> 
     (tmp_path / "out" / ADAPTER_FILE).write_text("{}")
     with pytest.raises(SpecFileError, match=r"`.*out` holds an adapter already") as caught:
         find_checkpoint(tmp_path / "out", RUN, resume=False)
-    assert caught.value.hint == "choose another output, or set `overwrite`"
+    assert caught.value.hint == "choose another output, or say `overwrite=True`"
     assert find_checkpoint(tmp_path / "out", RUN, resume=False, overwrite=True) is None
     interrupted(tmp_path / "out", 5)
     assert find_checkpoint(tmp_path / "out", RUN, resume=True) is not None

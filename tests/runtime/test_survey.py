@@ -124,7 +124,7 @@ def test_a_report_is_data_too() -> None:
 
 def test_the_last_line_has_the_totals() -> None:
     text = str(report(mlp(), LORA, on="re:0", train="re:2"))
-    assert text.splitlines()[-1] == "22 trainable parameters, 40.000 % of 55, and 20 in modules trained whole"
+    assert text.splitlines()[-1] == "22 trainable parameters, 40.0 % of 55, and 20 in modules trained whole"
 
 
 # ------------------------------------------------------------------------------------------ refusals

@@ -92,10 +92,15 @@ def test_a_model_of_no_type_may_lack_a_norm() -> None:
 
 
 def test_in_a_spec_the_hint_is_written_as_a_spec() -> None:
-    text = "W + A@B | on query"
-    span = Span(Source(text), text.index("query"), len(text))
-    _, hint = explained("query", bert(), span)
-    assert hint == r'modules are named by a regular expression: `"(.*\.)?query"`'
+    text = "W + A@B | on self"
+    span = Span(Source(text), text.index("self"), len(text))
+    _, hint = explained("self", bert(), span)
+    assert hint == r'modules are named by a regular expression: `"(.*\.)?self"`'
+
+
+def test_a_part_of_a_role_is_taken_for_the_role() -> None:
+    assert explained("query", bert())[1] == "did you mean `attention.query`?"
+    assert explained("classifier", bert())[1] == "did you mean `head`?"
 
 
 def test_roles_are_summed_up_in_one_line() -> None:
