@@ -47,6 +47,33 @@ def training_progress() -> Iterator[Progress]:
         yield show
 
 
+@contextmanager
+def counting(total: int) -> Iterator[Callable[[str], None]]:
+    """What is told of every step that is done, in a few words: a bar on a terminal, elsewhere a line now and then."""
+    done = 0
+    if not sys.stderr.isatty():
+        last = time.monotonic()
+
+        def note(what: str) -> None:
+            nonlocal done, last
+            done += 1
+            if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                click.echo(f"{done:,} of {total:,}: {what}", err=True)
+
+        yield note
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task("starting", total=total)
+        yield lambda what: bars.update(bar, advance=1, description=escape(what))
+
+
 class _Latest:
     """What was logged last, and at which step."""
 

@@ -1,0 +1,106 @@
+"""Properties of the facts: what the spec says of itself is true of the numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from specdsl.errors import SpecMergeError
+from specdsl.runtime.conform.case import Attached, Case
+from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, within
+from specdsl.runtime.conform.property import states
+
+
+@states
+def trains_as_many_parameters_as_it_says(case: Case) -> Outcome:
+    """The formula of the facts counts the entries of the trained factors."""
+    facts = case.spec.facts
+    made = case.attached()
+    counted = sum(value.numel() for _, value in made.trained())
+    own = sum(case.numbers(layer).number(facts.trained) for layer in range(2))
+    shared = [value for (_, scope), value in made.trained() if not scope.startswith("layers.")]
+    says = own + sum(value.numel() for value in shared)
+    known = {value.numel() for value in shared} or {0}
+    single = case.numbers(0).number(facts.shared)
+    if sum(value.numel() for value in shared) and single < max(known):
+        return holds(False, f"shared factors have {max(known)} entries, not {float(single):g}")
+    reported = made.adapter.trainable_parameters
+    return holds(
+        counted == says == reported, f"{counted} are trained; the facts say {float(says):g}, the report {reported}"
+    )
+
+
+@states
+def changes_the_weight_by_its_rank(case: Case) -> Outcome:
+    """The rank of `W' - W` is at most the bound of the facts."""
+    bound = case.spec.facts.rank_bound
+    if bound is None:
+        return does_not_apply("the facts know no bound")
+    if case.axes.dtype != "float64":
+        return does_not_apply("ranks need float64")
+    differences = _differences(case)
+    if differences is None:
+        return does_not_apply("this layer cannot be merged")
+    largest = case.numbers(0).number(bound)
+    rank = max(int(torch.linalg.matrix_rank(D, atol=1e-8)) for D in differences)
+    return holds(rank <= largest, f"the rank is {rank}, the bound {float(largest):g}")
+
+
+@states
+def is_a_lora_if_it_says_so(case: Case) -> Outcome:
+    """`W' - W` is a multiple of the product of two factors where the facts say exactly that."""
+    if not case.spec.facts.exactly_lora:
+        return does_not_apply("it is no LoRA")
+    differences = _differences(case)
+    if differences is None:
+        return does_not_apply("this layer cannot be merged")
+    outcome = does_not_apply("")
+    for member, difference in zip(case.moved.adapter.members, differences, strict=True):
+        outcome = _is_multiple(case, difference, *(v.detach().double() for _, v in member.layer.own_factors()))
+        if outcome.status == "failed":
+            return outcome
+    return outcome
+
+
+def _is_multiple(case: Case, difference: Tensor, *factors: Tensor) -> Outcome:
+    n, m = difference.shape
+    tables = [factor for factor in factors if factor.dim() == 2]
+    chains = [(A, B) for A in tables for B in tables if (len(A), A.shape[1], B.shape[1]) == (n, len(B), m)]
+    products = [A @ B for A, B in chains]
+    away = [distance(P * (P * difference).sum() / (P * P).sum(), difference) for P in products]
+    return within(min(away, default=float("inf")), 10 * case.axes.tolerance, "W' - W is no product of two factors")
+
+
+@states
+def makes_a_bias_if_it_says_so(case: Case) -> Outcome:
+    """A layer without bias has one after merging exactly if the facts say so."""
+    if not case.spec.facts.mergeable:
+        return does_not_apply("the spec is not a weight")
+    if case.axes.has_bias and case.layer.may_have_bias:
+        return does_not_apply("the layer has a bias")
+    made = case.attached(moved=True)
+    try:
+        made.adapter.merge()
+    except SpecMergeError as error:
+        return does_not_apply(error.message)
+    has = [getattr(module, "bias", None) is not None for module in made.model.layers]
+    return holds(has == [case.spec.facts.creates_bias] * 2, f"after merging, biases are there: {has}")
+
+
+def _differences(case: Case) -> list[Tensor] | None:
+    """`W' - W` of every layer; None where it cannot be merged."""
+    made: Attached = case.attached(moved=True)
+    try:
+        made.adapter.merge()
+    except SpecMergeError:
+        return None
+    pairs = zip(made.model.layers, case.base().layers, strict=True)
+    return [case.layer.matrix(merged) - case.layer.matrix(bare) for merged, bare in pairs]
+
+
+PROPERTIES = (
+    trains_as_many_parameters_as_it_says,
+    changes_the_weight_by_its_rank,
+    is_a_lora_if_it_says_so,
+    makes_a_bias_if_it_says_so,
+)
