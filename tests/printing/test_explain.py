@@ -102,7 +102,11 @@ def test_penalties_say_how_often_they_are_added() -> None:
         ("W + A@G@B", "trained", "m*r + n*r + r^2 = 8*m + 8*n + 64 per module"),
         ("W + A@B", "start", "W' = W: the adapted model starts as the base model (checked in float64)"),
         ("b + d", "bias", "b' is assigned, so a module without a bias gets one"),
-        ("frozen A ~ kaiming(seed=1) | W + A@B", "regenerated", "A: drawn again from the seed, not in the saved adapter"),
+        (
+            "frozen A ~ kaiming(seed=1) | W + A@B",
+            "regenerated",
+            "A: drawn again from the seed, not in the saved adapter",
+        ),
         ("frozen A ~ W[:, :r] | W + A@B", "computed", "A: from the loaded weights, once, at attach"),
         ("shared A : r x r | W + C@A@B", "trained, shared", "r^2 = 64, once per shared tensor"),
     ],
