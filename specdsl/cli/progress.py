@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import click
 
 Progress = Callable[[int, int, Mapping[str, float]], None]
+SECONDS_BETWEEN_LINES = 5.0
+"""How often a count is told where there is no terminal."""
 
 
 @contextmanager
