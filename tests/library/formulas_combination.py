@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.library.formulas_reconstruction import rotation
+from tests.library.formulas_rotations import rotation
 from tests.library.literal import RANK, SCALE, SCALED, Array, Literal, R, relu, svd
 
 STRENGTH = 0.75

@@ -96,10 +96,6 @@ def lora_ggpo(W: Array, b: Array, A: Array, B: Array, g: Array, u: Array) -> Any
     return V + 0.01 * g * np.sqrt(np.mean(V**2)) * u
 
 
-def watermark_lora(W: Array, b: Array, A: Array, B: Array) -> Any:
-    return W + SCALE * A @ B
-
-
 # ---------------------------------------------------------------------------------------------- shared and frozen parts
 
 

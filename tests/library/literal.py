@@ -6,7 +6,7 @@ What it does not take it derives itself, as the spec does: frozen factors that s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import specdsl
 from specdsl.arrays.numpy_arrays import NUMPY
 from specdsl.interpret import Sizes, evaluate
-from specdsl.ir import Factor, Given, Measured, Node, Site
+from specdsl.ir import Factor, Given, Layers, Measured, Node, Site
 from specdsl.spec import Spec
 from specdsl.starting import Starting, draw_numpy
 from tests.library.small_layers import Array, checked
@@ -93,30 +93,46 @@ def module_values(n: int, m: int, random: Any) -> dict[str, Array]:
     return {"W": W, "b": b, "x": x, "y": x @ W + b}
 
 
-def computed(literal: Literal, spec: Spec, site: Mapping[str, Array], values: Mapping[str, Array]) -> dict[str, Array]:
-    """The adapted values of a spec in one module, by the names of its targets, by the reference interpreter."""
-    n, m = site["W"].shape
-    sizes = literal.numbers(spec, n, m)
+def starting(literal: Literal, spec: Spec, site: Mapping[str, Array], values: Mapping[str, Array]) -> Starting:
+    """The starts of a spec in one module; frozen factors, indices and measures among `values` are taken from there."""
     frozen = {name: values[name] for name, one in spec.ir.factors.items() if name in values and not one.is_trained}
+    sizes = literal.numbers(spec, *site["W"].shape)
 
     def measured(node: Measured, shapes: list[tuple[int, ...]]) -> Any:
         return values[node.name]
 
-    starting = Starting(spec.ir, NUMPY, sizes, dict(site), _draw, frozen, measured=measured)
-    starting.drawn.update({name: values[name] for name in spec.ir.given if name in values})
+    found = Starting(spec.ir, NUMPY, sizes, dict(site), _draw, frozen, measured=measured)
+    found.drawn.update({name: values[name] for name in spec.ir.given if name in values})
+    return found
+
+
+def evaluated(
+    literal: Literal, spec: Spec, roots: Sequence[Node], site: Mapping[str, Array], values: Mapping[str, Array]
+) -> list[Array]:
+    """Expressions of a spec in one module, by the reference interpreter."""
+    start = starting(literal, spec, site, values)
 
     def leaf(node: Node) -> Any:
         match node:
             case Site():
                 return site[node.name]
             case Factor():
-                return values[node.name] if node.name in values else starting.factor(node.name)
+                return values[node.name] if node.name in values else start.factor(node.name)
             case Given():
-                return starting.given_value(node.name)
-        return starting.constant(node)
+                return start.given_value(node.name)
+            case Layers():  # this module is the only one
+                (value,) = evaluated(literal, spec, [node.of], site, values)
+                return value[None]
+        return start.constant(node)
 
-    found = evaluate(spec.ir.targets.values(), NUMPY, sizes, leaf)
-    return {name: np.asarray(found[node]) for name, node in spec.ir.targets.items()}
+    found = evaluate(roots, NUMPY, start.sizes, leaf)
+    return [np.asarray(found[node]) for node in roots]
+
+
+def computed(literal: Literal, spec: Spec, site: Mapping[str, Array], values: Mapping[str, Array]) -> dict[str, Array]:
+    """The adapted values of a spec in one module, by the names of its targets."""
+    names = list(spec.ir.targets)
+    return dict(zip(names, evaluated(literal, spec, list(spec.ir.targets.values()), site, values), strict=True))
 
 
 def _draw(node: Any, shape: tuple[int, ...], options: dict[str, Any]) -> Any:

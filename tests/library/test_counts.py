@@ -7,7 +7,6 @@ from functools import cache
 import pytest
 from transformers import PreTrainedModel
 
-from specdsl.library_specs import library_names
 from specdsl.runtime.architectures import build
 from specdsl.runtime.survey import survey
 from tests.library.small_layers import checked
@@ -72,7 +71,3 @@ def test_a_method_trains_the_published_number_of_parameters(
 def test_bitfit_counts_every_norm(model: str, count: int) -> None:
     """DeBERTa has one norm more, that of its relative positions."""
     assert trained("bitfit", model) == count
-
-
-def test_every_method_is_counted() -> None:
-    assert sorted({method for method, _, _ in ROWS} | {"bitfit"}) == library_names()

@@ -7,7 +7,6 @@ import pytest
 from numpy.testing import assert_allclose
 from torch import nn
 
-from specdsl.library_specs import library_names
 from tests.library.small_layers import Array, attached, bias_of, weight_of
 
 N, M, R = 400, 300, 16
@@ -84,7 +83,3 @@ def test_full_fine_tuning_starts_with_the_weights_themselves() -> None:
     layer, factors = start("full")
     assert (factors["D"] == weight_of(layer)).all()
     assert (factors["d"] == bias_of(layer)).all()
-
-
-def test_every_method_has_its_starts() -> None:
-    assert sorted({*STARTS, "dora", "sam_parser", "pissa", "full"}) == library_names()
