@@ -71,11 +71,24 @@ def at_rest(ir: SpecIR, targets: Mapping[str, Node]) -> dict[str, Node]:
                 raise NotAffine(f"it depends on the input `{name}`")
 
     def change(node: Node) -> Node:
+        if isinstance(node, Apply):
+            return _without_zeros(node)
         rest = ir.given[node.name].rest if isinstance(node, Given) else None
         return node if rest is None else rest
 
     changed = transform(targets.values(), change)
     return {name: changed[node] for name, node in targets.items()}
+
+
+def _without_zeros(node: Apply) -> Node:
+    """A product with a noise whose mean is zero is zero, and a sum goes without it."""
+    if node.operator in ("times", "scale") and any(map(_is_zero, node.arguments)):
+        return _zero(node.shape)
+    if node.operator == "add":
+        kept = [term for term in node.arguments if not _is_zero(term)]
+        if len(kept) == 1 and kept[0].shape == node.shape:
+            return kept[0]
+    return node
 
 
 def _as_weight(value: Affine) -> dict[str, Node]:
@@ -253,6 +266,8 @@ def total(left: Node, right: Node) -> Node:
 
 
 def _is_zero(node: Node) -> bool:
+    if isinstance(node, Apply) and node.operator == "fill":
+        return _is_zero(node.arguments[0])
     return (isinstance(node, Apply) and node.operator == "zeros") or (
         isinstance(node, Scalar) and node.size.constant == 0
     )

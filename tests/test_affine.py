@@ -92,3 +92,8 @@ def test_what_stays_is_not_mentioned() -> None:
     assert list(adapted_weight(specdsl.parse("b + d").ir)) == ["b"]
     assert list(adapted_weight(specdsl.parse("x' = x .* k").ir)) == ["W"]
     assert list(adapted_weight(specdsl.parse("y' = y + d").ir)) == ["b"]
+
+
+def test_a_noise_of_mean_zero_takes_what_it_multiplies_with_it() -> None:
+    noisy = specdsl.parse("r = 2 | noise u : tokens x r ~ normal(1) | y' = y + (x@A + u .* exp(x@C))@B")
+    assert adapted_weight(noisy.ir) == adapted_weight(specdsl.parse("r = 2 | y' = y + x@A@B").ir)

@@ -68,10 +68,6 @@ def three(W: Array, b: Array, A: Array, G: Array, B: Array) -> Any:
     return W + SCALE * A @ G @ B
 
 
-def structured_lora(W: Array, b: Array, A: Array, N: Array, B: Array) -> Any:
-    return W + SCALE * A @ N @ B
-
-
 def lora_xs(W: Array, b: Array, R: Array) -> Any:
     U, S, V = svd(W)
     r = len(R)
@@ -108,6 +104,10 @@ def pvera(x: Array, W: Array, b: Array, A: Array, d: Array, B: Array, e: Array, 
     mean, log_variance = np.hsplit(x @ A * d, 2)
     y: Array = x @ W + b + (mean + u * np.sqrt(np.exp(log_variance))) @ B * e
     return y
+
+
+def pvera_at_rest(W: Array, b: Array, A: Array, d: Array, B: Array, e: Array) -> Any:
+    return W + A[:, :R] * d[:R] @ B * e
 
 
 def tied_lora(W: Array, b: Array, A: Array, u: Array, B: Array, v: Array) -> Any:
@@ -241,9 +241,8 @@ def miss_mini(W: Array, b: Array, D: Array) -> Any:
     return W + np.array([[D[i % R, j % 3] for j in range(m)] for i in range(n)])
 
 
-def standard_normal(random: Any, n: int, m: int) -> Array:
-    entries: Array = random.normal(size=(n, m))
-    return entries
+def standard_normal(random: Any, n: int, m: int) -> Any:
+    return random.normal(size=(n, m))
 
 
 CHANNELS = {"c": 4, "kh": 1, "kw": 2}
@@ -267,13 +266,14 @@ FORMULAS: dict[str, Literal] = {
     "triadaptlora": Literal(triadaptlora, SCALED),
     "moslora": Literal(three, SCALED),
     "lotr": Literal(three, SCALED),
-    "structured_lora": Literal(structured_lora, SCALED),
+    "structured_lora": Literal(lambda W, b, A, N, B: three(W, b, A, N, B), SCALED),
     "lora_xs": Literal(lora_xs, SCALED),
     "sora": Literal(sora, SCALED),
     "diffora": Literal(diffora, SCALED),
     "bayesian_lora": Literal(bayesian_lora, SCALED, measured={"u": lambda random, n, m: random.uniform(size=R)}),
     "lora_ggpo": Literal(lora_ggpo, SCALED),
     "vera": Literal(vera, RANK),
+    "pvera, at rest": Literal(pvera_at_rest, RANK),
     "tied_lora": Literal(tied_lora, SCALED),
     "nola": Literal(nola, {**SCALED, "k": 3}),
     "tera": Literal(tera, RANK, ((6, 8), (8, 6))),

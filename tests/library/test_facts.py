@@ -78,13 +78,12 @@ RECONSTRUCTION = {
 }
 # ------------------------------------------------------------------------------------------------------- extension
 EXTENSION = {
-    **{name: Row(LORA, rank="r") for name in ("lora", "rslora", "lora_plus", "riemannian", "lora_fair")},
+    **{name: Row(LORA, rank="r") for name in ("lora", "rslora", "lora_plus", "riemannian", "lora_fair", "lora_ggpo")},
     **{
         name: Row(LORA, rank="r")
         for name in ("mpc_o", "mpc_d", "lora_dropout", "lora_embedding", "orthogonal_init", "eva")
     },
     "watermark_lora": Row(LORA, rank="r"),
-    "lora_ggpo": Row(LORA),
     "lora_ga": Row(LORA, rank="2*r"),
     "lora_bias": Row("r*(n + m) + m", rank="r"),
     "lora_fused": Row("3*r*n + r*m"),
@@ -98,7 +97,7 @@ EXTENSION = {
     "diffora": Row("r*(n + m) + 1", rank="r"),
     "bayesian_lora": Row("r*(n + m) + 2*r", rank="r"),
     "vera": Row("r + m", rank="r"),
-    "pvera": Row("2*r + m", why=NONLINEAR),
+    "pvera": Row("2*r + m", rank="r"),
     "lotr": Row("r*r", LORA, rank="r"),
     "tied_lora": Row("r + m", LORA, rank="r"),
     "nola": Row("2*k", rank="r"),
