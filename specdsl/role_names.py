@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from specdsl.errors import did_you_mean
+from specdsl.errors import nearest
 
 TOWERS = ("encoder", "decoder", "text", "vision")
 GROUPS = {
@@ -53,7 +53,7 @@ def role_hint(item: str) -> str:
     if part is not None:
         return f"did you mean `{tower}.{part}`?" if tower else f"did you mean `{part}`?"
     elsewhere = NAMES_ELSEWHERE.get(plain)
-    near = f"did you mean `{elsewhere}`?" if elsewhere else did_you_mean(plain, [*GROUPS, *ROLES])
+    near = elsewhere or nearest(plain, [*GROUPS, *ROLES], cutoff=0.5)
     if near is not None:
-        return near.replace("`", f"`{tower}.", 1) if tower else near
+        return f"did you mean `{tower}.{near}`?" if tower else f"did you mean `{near}`?"
     return rf'a module is named by a pattern in double quotes, as in `"(.*\.)?{re.escape(item)}"`'

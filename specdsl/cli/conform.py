@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from specdsl.cli.conform_table import print_reports
 from specdsl.cli.import_option import import_option
 from specdsl.cli.json_option import json_option
 from specdsl.cli.progress import counting
@@ -50,6 +49,8 @@ def command(
     if as_json:
         print_json([report.as_dict() for report in reports])
     else:
+        from specdsl.cli.conform_table import print_reports
+
         print_reports(reports)
     return FAILED if any(report.failed for report in reports) else 0
 

@@ -188,6 +188,14 @@ def scatter(values: Tensor, places: Tensor, n: int, m: int) -> Tensor:
     return values.new_zeros(n * m).index_put((places,), values).reshape(n, m)
 
 
+def quantise(A: Tensor, bits: int) -> Tensor:
+    """A rounded to even levels, the largest entry of every column one of them."""
+    A = A.detach()
+    step = A.abs().amax(-2, keepdim=True) / (2 ** (bits - 1) - 1)
+    step = torch.where(step > 0, step, 1.0)
+    return step * torch.floor(A / step + 0.5)
+
+
 def butterfly(n: int, k: int, i: int) -> Tensor:
     """n places in k blocks: of 2^i neighbours the even halves first, then the odd."""
     if i == 0:

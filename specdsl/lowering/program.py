@@ -224,9 +224,9 @@ class _Run:
         if step.in_tokens and counts_axes(node):
             options = self._options_here(node, step)
             return by_sequence(lambda *own: node.definition.value(arrays, *own, **options), node, arguments)
-        if _reduces_tokens(node):
-            return node.definition.value(arrays, *arguments, **over_tokens(step.options)).unsqueeze(-2)
-        return node.definition.value(arrays, *arguments, **step.options)
+        options = _from_the_end(node, step.options) if step.in_tokens else step.options
+        value = node.definition.value(arrays, *arguments, **options)
+        return value.unsqueeze(-2) if _reduces_tokens(node) else value
 
 
 def _reads_tokens(node: Node) -> bool:
@@ -240,9 +240,12 @@ def _reduces_tokens(node: Apply) -> bool:
     return node.arguments[0].shape[0].as_symbol == "tokens" and node.shape[0].as_symbol != "tokens"
 
 
-def over_tokens(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with the axis of the tokens counted from the end: before it stand those of the batch."""
-    return {**options, "axis": -2} if options.get("axis") == 0 else dict(options)
+def _from_the_end(node: Apply, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options with an axis of tokens counted from the end: in front of it stand those of the batch."""
+    axis = options.get("axis")
+    if axis is None or axis < 0 or not is_in_tokens(node.arguments[0]):
+        return options
+    return {**options, "axis": axis - node.arguments[0].ndim}
 
 
 def is_in_tokens(node: Node) -> bool:

@@ -13,12 +13,8 @@ def _quantise_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=random.integers(1, 6, size=2))], {"bits": int(random.integers(2, 6))}
 
 
-_STEP = "({0:atom}.detach().abs().amax(-2, keepdim=True) / (2 ** ({bits} - 1) - 1)).clamp_min(1e-30)"
-_TORCH = f"torch.floor({{0:atom}}.detach() / {_STEP} + 0.5) * {_STEP}"
-
-
 @operator("quantise", "... n m -> ... n m", facts=["constant", "idempotent"], samples=_quantise_samples,
-          options=[Option("bits", "size")], torch=_TORCH)  # fmt: skip
+          options=[Option("bits", "size")], torch="quantise({0}, {bits})")  # fmt: skip
 def quantise(xp: Arrays, M: Array, bits: int) -> Array:
     """Every entry rounded to the nearest of `2^bits - 1` even levels, from -a to a with a the largest of its column.
 

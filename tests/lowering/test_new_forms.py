@@ -175,6 +175,7 @@ def test_an_input_that_does_not_fit_or_is_missing_is_named() -> None:
 
 
 BY_SEQUENCE = (
+    "y' = y + diag(sigmoid(sum(x .* g, axis=1)))@x@A@B",
     "C : n x r | y' = y + ((x@A) .* mean(x@C, axis=tokens))@B",
     "C : n x r | y' = y + ((x@A) .* colmean(x@C))@B",
     "A : n x 3 | B : 2 x m | y' = y + (x@A)[:, 1:]@B",
