@@ -20,6 +20,8 @@ def moves_the_factors_and_nothing_else(case: Case) -> Outcome:
     """Exactly the declared factors move in a step of an optimiser, and all of them do within three."""
     made = case.attached()
     trained = {id(parameter) for parameter in made.adapter.parameters()}
+    if not trained:
+        return does_not_apply("the spec trains nothing")
     required = {id(value) for value in made.model.parameters() if value.requires_grad}
     before = {name: value.detach().clone() for name, value in _all(made).items()}
     _train(made)
