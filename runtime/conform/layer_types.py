@@ -36,6 +36,7 @@ class LayerType:
         sizes: the sizes a layer with these n and m may have.
         sequence_axes: how many axes of the input make one sequence.
         biases: whether a layer of this type has a bias: may have one, always or never.
+        is_diagonal: whether its weight is: formulas of general matrices may degenerate there.
         reads_numbers: whether its input has a gradient; an embedding's has none.
     """
 
@@ -48,6 +49,7 @@ class LayerType:
     sizes: Callable[[int, int], Iterator[dict[str, int]]] = _alone
     sequence_axes: int = 2
     biases: tuple[bool, ...] = (True, False)
+    is_diagonal: bool = False
     reads_numbers: bool = True
 
 
@@ -72,7 +74,7 @@ def _kernels(n: int, m: int) -> Iterator[dict[str, int]]:
             yield {"n": n, "m": m, "c": n // (kh * kw), "kh": kh, "kw": kw}
 
 
-def _diagonal(n: int, m: int) -> Iterator[dict[str, int]]:
+def _square(n: int, m: int) -> Iterator[dict[str, int]]:
     if n == m:
         yield {"n": n, "m": m}
 
@@ -129,11 +131,11 @@ LAYER_TYPES: tuple[LayerType, ...] = (
     ),
     LayerType(
         "LayerNorm", lambda sizes, bias: nn.LayerNorm(sizes["n"], bias=bias), _numbers, _centred,
-        lambda module: torch.diag(_weight(module)), sizes=_diagonal,
+        lambda module: torch.diag(_weight(module)), sizes=_square, is_diagonal=True,
     ),
     LayerType(
         "RMSNorm", lambda sizes, bias: nn.RMSNorm(sizes["n"], eps=1e-6), _numbers, _unit_square,
-        lambda module: torch.diag(_weight(module)), sizes=_diagonal, biases=(False,),
+        lambda module: torch.diag(_weight(module)), sizes=_square, is_diagonal=True, biases=(False,),
     ),
 )  # fmt: skip
 
