@@ -174,6 +174,14 @@ def test_an_input_that_does_not_fit_or_is_missing_is_named() -> None:
         adapter.merge()
 
 
+def test_an_embedding_takes_an_input_in_the_precision_of_its_weight() -> None:
+    layer = torch.nn.Embedding(5, 7).double()
+    model, adapter = attached(layer, "input g : m ~ 1 | y' = y .* g + x@A@B", r=2)
+    g = torch.rand(7, dtype=torch.float64)
+    adapter.set_inputs(g=g)
+    torch.testing.assert_close(model(torch.arange(5)), layer.weight * g, rtol=1e-15, atol=1e-15)
+
+
 BY_SEQUENCE = (
     "C : n x r | y' = y + ((x@A) .* mean(x@C, axis=tokens))@B",
     "C : n x r | y' = y + ((x@A) .* colmean(x@C))@B",
