@@ -217,7 +217,7 @@ class LayerAdapter(nn.Module):
         def read(node: Node) -> Tensor:
             return given[node] if node in given else self.read(node)
 
-        return program.run(site, read, training=self.training, like=site.weight)
+        return program.run(site, read, training=self.training, like=site.weight, given=self.given_value(site.weight))
 
     def extra_repr(self) -> str:
         shapes = [f"{name}: {' x '.join(map(str, value.shape)) or 'number'}" for name, value in self.own_factors()]
