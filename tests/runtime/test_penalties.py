@@ -102,7 +102,6 @@ def test_a_penalty_may_read_an_input() -> None:
     _, adapter = model_of("input t : 1 ~ 1 | W + A@B | r = 2 | penalty t * norm(A)^2")
     A = factors_of(adapter)
     expected = sum(float(A[f"{place}.A"].detach().square().sum()) for place in ("first", "second"))
-    text = "t * norm(A)^2"
-    assert float(adapter.penalties()[text]) == pytest.approx(expected)
+    assert float(adapter.penalty().detach()) == pytest.approx(expected)
     adapter.set_inputs(t=3)
-    assert float(adapter.penalties()[text]) == pytest.approx(3 * expected)
+    assert float(adapter.penalty().detach()) == pytest.approx(3 * expected)
