@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from specdsl.errors import SpecError
@@ -47,7 +47,7 @@ def small(spec: Spec, layer: LayerType, order: str) -> tuple[Spec, dict[str, int
     return None
 
 
-@cache
+@lru_cache(maxsize=64)
 def _with(spec: Spec, settings: tuple[tuple[str, int], ...]) -> Spec | None:
     """The spec with these settings and without what it trains beside its factors; None where they are impossible."""
     try:
