@@ -46,12 +46,16 @@ class Case:
     sizes: Mapping[str, int]
     axes: Axes
 
+    @property
+    def has_bias(self) -> bool:
+        """Whether the layers have a bias: as the axes say, if layers of the type may be so."""
+        return self.axes.has_bias if self.axes.has_bias in self.layer.biases else not self.axes.has_bias
+
     # -------------------------------------------------------------------------------------- what is drawn
 
     def base(self) -> Layers:
         """The model without an adapter, the same every time."""
-        has_bias = self.axes.has_bias and self.layer.may_have_bias
-        model = Layers([self.layer.make(self.sizes, has_bias) for _ in range(2)]).to(self.axes.torch_dtype)
+        model = Layers([self.layer.make(self.sizes, self.has_bias) for _ in range(2)]).to(self.axes.torch_dtype)
         draw = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for parameter in model.parameters():

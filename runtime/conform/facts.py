@@ -76,7 +76,7 @@ def makes_a_bias_if_it_says_so(case: Case) -> Outcome:
     """A layer without bias has one after merging exactly if the facts say so."""
     if not case.spec.facts.mergeable:
         return does_not_apply("the spec is not a weight")
-    if case.axes.has_bias and case.layer.may_have_bias:
+    if case.has_bias:
         return does_not_apply("the layer has a bias")
     made = case.attached(moved=True)
     try:

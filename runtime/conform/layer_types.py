@@ -35,7 +35,8 @@ class LayerType:
         rows: its output as `... x tokens x m`.
         sizes: the sizes a layer with these n and m may have.
         sequence_axes: how many axes of the input make one sequence.
-        may_have_bias: whether there are layers of this type with a bias.
+        biases: whether a layer of this type has a bias: may have one, always or never.
+        is_diagonal: whether its weight is: formulas of general matrices may degenerate there.
         reads_numbers: whether its input has a gradient; an embedding's has none.
     """
 
@@ -47,7 +48,8 @@ class LayerType:
     rows: Callable[[nn.Module, Tensor], Tensor] = lambda module, y: y
     sizes: Callable[[int, int], Iterator[dict[str, int]]] = _alone
     sequence_axes: int = 2
-    may_have_bias: bool = True
+    biases: tuple[bool, ...] = (True, False)
+    is_diagonal: bool = False
     reads_numbers: bool = True
 
 
@@ -72,7 +74,7 @@ def _kernels(n: int, m: int) -> Iterator[dict[str, int]]:
             yield {"n": n, "m": m, "c": n // (kh * kw), "kh": kh, "kw": kw}
 
 
-def _diagonal(n: int, m: int) -> Iterator[dict[str, int]]:
+def _square(n: int, m: int) -> Iterator[dict[str, int]]:
     if n == m:
         yield {"n": n, "m": m}
 
@@ -115,11 +117,11 @@ LAYER_TYPES: tuple[LayerType, ...] = (
     ),
     LayerType(
         "Conv1D", lambda sizes, bias: Conv1D(sizes["m"], sizes["n"]),  # type: ignore[no-untyped-call]
-        _numbers, _as_they_are, _weight,
+        _numbers, _as_they_are, _weight, biases=(True,),
     ),
     LayerType(
         "Embedding", lambda sizes, bias: nn.Embedding(sizes["n"], sizes["m"]), _places, _one_hot, _weight,
-        sequence_axes=1, may_have_bias=False, reads_numbers=False,
+        sequence_axes=1, biases=(False,), reads_numbers=False,
     ),
     LayerType(
         "Conv2d",
@@ -129,11 +131,11 @@ LAYER_TYPES: tuple[LayerType, ...] = (
     ),
     LayerType(
         "LayerNorm", lambda sizes, bias: nn.LayerNorm(sizes["n"], bias=bias), _numbers, _centred,
-        lambda module: torch.diag(_weight(module)), sizes=_diagonal,
+        lambda module: torch.diag(_weight(module)), sizes=_square, is_diagonal=True,
     ),
     LayerType(
         "RMSNorm", lambda sizes, bias: nn.RMSNorm(sizes["n"], eps=1e-6), _numbers, _unit_square,
-        lambda module: torch.diag(_weight(module)), sizes=_diagonal, may_have_bias=False,
+        lambda module: torch.diag(_weight(module)), sizes=_square, is_diagonal=True, biases=(False,),
     ),
 )  # fmt: skip
 

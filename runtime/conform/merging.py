@@ -139,6 +139,8 @@ def refuses_to_merge_what_is_not_finite(case: Case) -> Outcome:
     refusal = _refusal(probe)
     if refusal is not None:
         return does_not_apply(refusal)
+    if not list(probe.adapter.parameters()):
+        return does_not_apply("the spec trains nothing")
     outcomes = []
     for bad in (float("nan"), float("inf")):
         made = case.attached(moved=True)

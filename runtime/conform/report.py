@@ -61,11 +61,18 @@ class CaseReport:
 
 @dataclass(frozen=True)
 class SpecReport:
-    """One spec in all layers."""
+    """One spec in all layers.
+
+    Attributes:
+        label, name: what the spec is called, and the file it came from.
+        cases: in the order of parts, layer types and axes.
+        left_out: its events, which the suite does not let happen.
+    """
 
     label: str
     name: str
     cases: tuple[CaseReport, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -86,5 +93,6 @@ class SpecReport:
     def as_dict(self) -> dict[str, Any]:
         return {
             "spec": self.label, "name": self.name, "failed": self.failed, "counts": self.counts(),
+            "left_out": list(self.left_out),
             "cases": [case.as_dict() for case in self.cases],
         }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from specdsl.errors import SpecError
@@ -12,7 +12,7 @@ from specdsl.ir import Fold, SpecIR, topological
 from specdsl.runtime.conform.axes import ORDERS
 from specdsl.runtime.conform.layer_types import LayerType
 from specdsl.sizes import UnknownSize
-from specdsl.spec import Spec
+from specdsl.spec import Spec, parse_text
 
 VALUES = (3, 2, 4)
 """What hyper-parameters that are sizes are made, in this order, if they are larger."""
@@ -47,13 +47,15 @@ def small(spec: Spec, layer: LayerType, order: str) -> tuple[Spec, dict[str, int
     return None
 
 
-@cache
+@lru_cache(maxsize=64)
 def _with(spec: Spec, settings: tuple[tuple[str, int], ...]) -> Spec | None:
-    """The spec with these settings; None where they are impossible."""
+    """The spec with these settings and without what it trains beside its factors; None where they are impossible."""
     try:
-        return spec.set(**dict(settings))
+        made = parse_text(spec.text, spec.name, **{**spec.settings, **dict(settings)})
     except SpecError:
         return None
+    made.clauses.train.clear()  # the small model has no such modules
+    return made
 
 
 def _settings(spec: Spec) -> Iterator[dict[str, int]]:

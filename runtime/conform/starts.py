@@ -6,7 +6,7 @@ import torch
 
 from specdsl.errors import SpecSettingError
 from specdsl.runtime.conform.case import SEED, Case, state
-from specdsl.runtime.conform.outcome import Outcome, distance, holds, is_same, within, worst
+from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, is_same, within, worst
 from specdsl.runtime.conform.property import states
 
 
@@ -21,6 +21,8 @@ def starts_at_the_base(case: Case) -> Outcome:
     away = distance(found[..., -base.shape[-2] :, :], base)  # added rows are new
     if case.spec.facts.starts_at_base:
         return within(away, case.axes.tolerance, "the output is not that of the base")
+    if case.layer.is_diagonal and away <= case.axes.tolerance:
+        return does_not_apply("with a diagonal weight the spec happens to start at the base")
     return holds(away > case.axes.tolerance, "`starts: elsewhere` is said, but the output is that of the base")
 
 

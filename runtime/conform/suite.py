@@ -51,7 +51,7 @@ def conform(spec: Spec, full: bool = False, advance: Advance | None = None) -> S
                 cases.append(conform_in(part, layer, axes, where))
                 if advance is not None:
                     advance(f"{spec.label} in {layer.name}")
-    return SpecReport(spec.label, spec.name, tuple(cases))
+    return SpecReport(spec.label, spec.name, tuple(cases), tuple(event.text for event in spec.ir.events))
 
 
 def case_count(spec: Spec, full: bool = False) -> int:
@@ -72,7 +72,7 @@ def axes_of(layer: LayerType, full: bool) -> list[Axes]:
     """The choices for a layer type: one, or the usual one and the covering ones."""
     if not full:
         return [USUAL]
-    chosen = (replace(axes, has_bias=axes.has_bias or not layer.may_have_bias) for axes in covering_axes())
+    chosen = (replace(axes, has_bias=axes.has_bias or len(layer.biases) == 1) for axes in covering_axes())
     return list(dict.fromkeys([USUAL, *chosen]))
 
 
@@ -80,7 +80,10 @@ def conform_in(spec: Spec, layer: LayerType, axes: Axes = USUAL, where: str = ""
     """Every property of a spec in one layer type, or why the spec cannot be there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpecWarning)
-        found = small(spec, layer, axes.order)
+        try:
+            found = small(spec, layer, axes.order)
+        except Exception as error:  # settings that fit no layer are an error of the language, or a mistake of ours
+            return CaseReport(where, layer.name, axes, outcomes={"takes small settings": _broken(error)})
         if found is None:
             demands = ", ".join(str(condition) for condition in spec.ir.conditions)
             return CaseReport(where, layer.name, axes, refusal=f"no small layer meets its size conditions: {demands}")

@@ -20,12 +20,16 @@ def moves_the_factors_and_nothing_else(case: Case) -> Outcome:
     """Exactly the declared factors move in a step of an optimiser, and all of them do within three."""
     made = case.attached()
     trained = {id(parameter) for parameter in made.adapter.parameters()}
+    if not trained:
+        return does_not_apply("the spec trains nothing")
     required = {id(value) for value in made.model.parameters() if value.requires_grad}
     before = {name: value.detach().clone() for name, value in _all(made).items()}
     _train(made)
     after = _all(made)
     names = {name for name, value in made.model.named_parameters() if id(value) in trained}
     still = [name for name in names if is_same(after[name], before[name])]
+    if still and case.layer.is_diagonal and not _has_gradients(case):
+        return does_not_apply("with a diagonal weight the formula's own gradients are zero at the start")
     moved = [name for name in before.keys() - names if not is_same(after[name], before[name])]
     graded = [name for name, value in made.model.named_parameters() if name not in names and value.grad is not None]
     return worst([
@@ -38,6 +42,16 @@ def moves_the_factors_and_nothing_else(case: Case) -> Outcome:
 
 def _all(made: Attached) -> dict[str, Tensor]:
     return {**dict(made.model.named_parameters()), **dict(made.model.named_buffers())}
+
+
+def _has_gradients(case: Case) -> bool:
+    """Whether the literal formula has a gradient at the start."""
+    made = case.attached()
+    leaves = made.leaves()
+    output = made.literal(leaves).output(case.exact_x, case.exact_inputs)
+    loss = (output * made.rows(case.weights)).sum() + output.square().mean()
+    found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    return any(bool(gradient.any()) for gradient in found)
 
 
 def _train(made: Attached) -> None:

@@ -29,7 +29,9 @@ def print_reports(reports: Sequence[SpecReport]) -> None:
     for report in reports:
         click.echo(report.label)
         if not report.is_refused:
-            console.print(_table(report))
+            with console.capture() as table:
+                console.print(_table(report))
+            click.echo("\n".join(line.rstrip() for line in table.get().splitlines() if line.strip()))
         for line in _lines(report):
             console.print(Text(f"  {line}"), soft_wrap=True)
         click.echo()
@@ -43,9 +45,9 @@ def _table(report: SpecReport) -> Table:
 
 def _by_property(cases: Sequence[CaseReport]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("property", no_wrap=True)
+    table.add_column("property")
     for case in cases:
-        table.add_column(case.heading, justify="center")
+        table.add_column(case.heading.replace(" ", "\n", 1), justify="center")
     for name in dict.fromkeys(name for case in cases for name in case.outcomes):
         outcomes = [case.outcomes.get(name) for case in cases]
         table.add_row(Text(name), *(_cell(outcome) for outcome in outcomes))
@@ -73,6 +75,8 @@ def _cell(outcome: Outcome | None) -> Text:
 
 def _lines(report: SpecReport) -> Iterable[str]:
     """Failures in words, then why layers refuse the spec and why properties do not apply, each reason once."""
+    if report.left_out:
+        yield f"without {_listed([f'`{text}`' for text in report.left_out])}: nothing carries events out here"
     for case in report.cases:
         for name, outcome in case.failures.items():
             yield f"✗ {name}, {case.heading}: {outcome.explained}"

@@ -176,7 +176,8 @@ class LayerAdapter(nn.Module):
 
     def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
         """The adapted output, as `tokens x m`."""
-        y = self.lowered.output.run(site, self._reader(x), x, base, self.training, given=self.given_value(x))
+        given = self.given_value(x if x.is_floating_point() else site.weight)  # of the activations' dtype
+        y = self.lowered.output.run(site, self._reader(x), x, base, self.training, given=given)
         if self.watcher is not None:
             self.watcher.passed_forward(y)
         return y
@@ -187,20 +188,19 @@ class LayerAdapter(nn.Module):
         # Replicas on other devices read shared factors where these are held, and gradients flow back there.
         return lambda node: self.read(node).to(x.device)
 
-    def given_value(self, x: Tensor) -> ReadGiven | None:
-        """What a forward pass brings: noise, drawn anew in training, and inputs."""
+    def given_value(self, like: Tensor) -> ReadGiven | None:
+        """What a forward pass brings, in the dtype of `like`: noise, drawn anew in training, and inputs."""
         if not self.lowered.ir.given:
             return None
-        dtype = x.dtype if x.is_floating_point() else torch.float32
 
         def value(node: Given, shape: tuple[int, ...]) -> Tensor:
             given = self.lowered.ir.given[node.name]
             if given.kind == "noise" and self.training:
-                return drawn(given, self.lowered.output.sizes, shape, dtype, x.device)
+                return drawn(given, self.lowered.output.sizes, shape, like.dtype, like.device)
             put = self.inputs.get(node.name)
             if put is None:
-                return at_rest(given, self.lowered.output.sizes, shape, dtype, x.device)
-            return brought(given, put, shape, dtype, x.device)
+                return at_rest(given, self.lowered.output.sizes, shape, like.dtype, like.device)
+            return brought(given, put, shape, like.dtype, like.device)
 
         return value
 
@@ -217,7 +217,7 @@ class LayerAdapter(nn.Module):
         def read(node: Node) -> Tensor:
             return given[node] if node in given else self.read(node)
 
-        return program.run(site, read, training=self.training, like=site.weight)
+        return program.run(site, read, training=self.training, like=site.weight, given=self.given_value(site.weight))
 
     def extra_repr(self) -> str:
         shapes = [f"{name}: {' x '.join(map(str, value.shape)) or 'number'}" for name, value in self.own_factors()]

@@ -224,6 +224,7 @@ class _Run:
         if step.in_tokens and counts_axes(node):
             options = self._options_here(node, step)
             return by_sequence(lambda *own: node.definition.value(arrays, *own, **options), node, arguments)
+        arguments = _rows_of_tokens(node, arguments)
         options = _from_the_end(node, step.options) if step.in_tokens else step.options
         value = node.definition.value(arrays, *arguments, **options)
         return value.unsqueeze(-2) if _reduces_tokens(node) else value
@@ -231,6 +232,19 @@ class _Run:
 
 def _reads_tokens(node: Node) -> bool:
     return any("tokens" in size.symbols for size in settings_sizes(node))
+
+
+def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
+    """Vectors over the tokens meet matrices as rows: the axes of a batch stay in front of them."""
+    widest = max((child.ndim for child in node.arguments), default=0)
+    if widest < 2 or node.operator == "scale_rows":
+        return arguments
+    return [
+        value.unsqueeze(-2)
+        if isinstance(value, Tensor) and value.dim() > 1 and child.ndim == 1 and child.shape[0].as_symbol == "tokens"
+        else value
+        for child, value in zip(node.arguments, arguments, strict=True)
+    ]
 
 
 def _reduces_tokens(node: Apply) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specdsl.arrays import Array, Arrays
-from specdsl.errors import SpecSettingError
+from specdsl.errors import SpecSettingError, SpecShapeError
 from specdsl.operators.registry import Option, Shape, ShapeContext, operator
 from specdsl.sizes import Size
 
@@ -158,8 +158,9 @@ def permute(xp: Arrays, M: Array, p: Array, both: bool = False) -> Array:
 def _butterfly_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
     n, k, i = (Size.of(options[name]) for name in ("n", "k", "i"))
     context.whole(n / k, "`butterfly(n, k, i)` has k blocks")
-    if i.constant:
+    if i.constant != 0:  # in a fold i is not known, and not always 0
         context.whole(n / (k * 2), "`butterfly(n, k, i)` halves the blocks")
+    if i.constant:
         context.whole(k / Size.of(2).power(i.constant), "`butterfly(n, k, i)` joins 2^i blocks")
     return (n,)
 
@@ -182,6 +183,11 @@ def butterfly(xp: Arrays, n: int, k: int, i: int) -> Array:
     """
     if i == 0:
         return xp.arange(n)
+    if n % (2 * k) or k % 2**i:
+        raise SpecShapeError(
+            f"`butterfly(n, k, i)` with i = {i} joins {2**i} of k = {k} blocks by their halves, which n = {n} does not "
+            "divide into", hint="n is a multiple of 2*k, and k of 2^i",
+        )  # fmt: skip
     halves = xp.reshape(xp.arange(n), (k // 2**i, 2**i, 2, n // (2 * k)))
     return xp.reshape(xp.permute(halves, (0, 2, 1, 3)), (n,))
 

@@ -174,6 +174,30 @@ def test_an_input_that_does_not_fit_or_is_missing_is_named() -> None:
         adapter.merge()
 
 
+def test_an_embedding_takes_an_input_in_the_precision_of_its_weight() -> None:
+    layer = torch.nn.Embedding(5, 7).double()
+    model, adapter = attached(layer, "input g : m ~ 1 | y' = y .* g + x@A@B", r=2)
+    g = torch.rand(7, dtype=torch.float64)
+    adapter.set_inputs(g=g)
+    torch.testing.assert_close(model(torch.arange(5)), layer.weight * g, rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize("batch", [3, 5])
+def test_a_mask_over_tokens_belongs_to_its_sequence(batch: int) -> None:
+    torch.manual_seed(0)
+    model, adapter = attached(
+        nn.Linear(7, 5).double(),
+        "input mask : tokens ~ 1 | f(Z) = softmax(Z@Z.T - 50*(1 - mask))@Z | y' = y + f(x@A)@B", r=2,
+    )  # fmt: skip
+    moved(adapter)
+    x, mask = torch.randn(batch, 5, 7, dtype=torch.float64), torch.randint(2, (batch, 5)).double()
+    with adapter.inputs(mask=mask):
+        together = model(x)
+    for one, part, alone in zip(x, mask, together, strict=True):
+        with adapter.inputs(mask=part):
+            torch.testing.assert_close(model(one), alone)
+
+
 BY_SEQUENCE = (
     "y' = y + diag(sigmoid(sum(x .* g, axis=1)))@x@A@B",
     "C : n x r | y' = y + ((x@A) .* mean(x@C, axis=tokens))@B",

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from specdsl.arrays.numpy_arrays import NUMPY
-from specdsl.errors import SpecSettingError
+from specdsl.errors import SpecSettingError, SpecShapeError
 from specdsl.operators.indexing import bottom, butterfly, keep, pairs, permute, slice_, top
 
 
@@ -42,6 +42,12 @@ def test_one_permutation_of_rows_and_columns_undoes_the_other() -> None:
 
 def test_the_first_butterfly_factor_changes_nothing_even_with_odd_blocks() -> None:
     assert_array_equal(butterfly(NUMPY, 9, 3, 0), np.arange(9))
+
+
+@pytest.mark.parametrize(("n", "k", "i"), [(6, 2, 1), (12, 3, 1), (16, 4, 3)])
+def test_a_butterfly_factor_of_blocks_that_have_no_halves_is_refused(n: int, k: int, i: int) -> None:
+    with pytest.raises(SpecShapeError, match=f"with i = {i} joins"):
+        butterfly(NUMPY, n, k, i)
 
 
 def test_the_second_butterfly_factor_exchanges_the_inner_halves() -> None:

@@ -96,3 +96,12 @@ def test_autocast_leaves_penalties_in_float32() -> None:
         found = adapter.penalty()
     assert found.dtype == torch.float32
     assert torch.equal(found, adapter.penalty())
+
+
+def test_a_penalty_may_read_an_input() -> None:
+    _, adapter = model_of("input t : 1 ~ 1 | W + A@B | r = 2 | penalty t * norm(A)^2")
+    A = factors_of(adapter)
+    expected = sum(float(A[f"{place}.A"].detach().square().sum()) for place in ("first", "second"))
+    assert float(adapter.penalty().detach()) == pytest.approx(expected)
+    adapter.set_inputs(t=3)
+    assert float(adapter.penalty().detach()) == pytest.approx(3 * expected)
