@@ -98,7 +98,7 @@ def support(spec: Spec, layer_type: str) -> Support:
     """Whether `spec` can be attached to layers of a type, and merged into them; with the reason if not.
 
     Args:
-        spec: a spec with its settings; where it goes (`on`) plays no part.
+        spec: a spec with its settings; where it goes (`on`) and what it does at events play no part.
         layer_type: a name of `LAYER_TYPES`.
 
     >>> import specdsl
@@ -113,7 +113,7 @@ def support(spec: Spec, layer_type: str) -> Support:
     model = nn.ModuleDict({_PLACE: layer})
     name = ".".join(part for part in (_PLACE, LAYER_TYPES[layer_type].part) if part)
     try:
-        adapter = attach_survey(model, survey(model, spec, on=[f"re:{name}"], train=()))
+        adapter = attach_survey(model, survey(model, spec, on=[f"re:{name}"]), events=False)
     except SpecError as error:
         reason = _plain(error, name)
         return Support(reason, reason)
