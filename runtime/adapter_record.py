@@ -25,6 +25,8 @@ class TargetRecord(BaseModel):
     role: str | None
     kind: str
     sizes: dict[str, int]
+    tied: list[str] = []
+    """Other modules that hold its weight and take its factors."""
     dtype: str
     base_samples: dict[str, str]
     """Hashes of entries of its weight and bias (see `specdsl.runtime.base_weights`)."""

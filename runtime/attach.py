@@ -11,7 +11,7 @@ from torch import nn
 
 from specdsl.errors import SpecNotBuiltError, SpecSettingError
 from specdsl.layer_ranges import Layers
-from specdsl.lowering.adapted import adapters_of, attach_to, check_adapter_name
+from specdsl.lowering.adapted import ModuleAdapters, attach_to, check_adapter_name
 from specdsl.lowering.layer_adapter import LayerAdapter
 from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.derive import DTYPES, derive
@@ -37,6 +37,7 @@ def attach(
     seed: int = 0,
     dtype: torch.dtype | str | None = None,
     events: bool = True,
+    transposed: Sequence[str | Item] | str = (),
     **hyperparameters: Any,
 ) -> Adapter:
     """Attach a spec to a model, in place. On any error the model is as it was.
@@ -55,6 +56,8 @@ def attach(
         dtype: of the factors, float32 by default.
         events: whether what the spec assigns while training (`at step: ...`) is to happen. Nothing carries it out yet,
             so a spec with events is an error unless this is False, which trains its algebra and penalties alone.
+        transposed: parameters that a forward reads by name (experts), to be read the other way round than the report
+            says by default: rows as outputs, not as inputs.
         hyperparameters: values for the spec's hyper-parameters (`r=4`), and for `index` factors (`I=[3, 17]`).
 
     Returns:
@@ -76,7 +79,9 @@ def attach(
     checked = spec if isinstance(spec, Spec) else parse(spec)
     indices = {key: value for key, value in hyperparameters.items() if _is_index(checked, key)}
     checked = checked.set(**{key: value for key, value in hyperparameters.items() if key not in indices})
-    found = survey(model, checked, on=on, exclude=exclude, layers=layers, train=train, indices=indices)
+    found = survey(
+        model, checked, on=on, exclude=exclude, layers=layers, train=train, indices=indices, transposed=transposed,
+    )  # fmt: skip
     return attach_survey(model, found, name=name, seed=seed, dtype=dtype, events=events)
 
 
@@ -91,7 +96,7 @@ def attach_survey(
     check_loaded(model, found.modules)
     check_trained_whole(model, found.trained_whole, [module.target for module in found.modules])
     layers = derive(found, seed, _dtype(dtype))
-    members = [_member(model, module, layer) for module, layer in zip(found.modules, layers, strict=True)]
+    members = [_member(module, layer) for module, layer in zip(found.modules, layers, strict=True)]
     return Adapter._attached(model, found, name, seed, _dtype(dtype), members, attach_to)
 
 
@@ -111,8 +116,8 @@ def _refuse_unbuilt(spec: Spec, events: bool) -> None:
         raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", spec.tree.span)
 
 
-def _member(model: nn.Module, module: SurveyedModule, layer: LayerAdapter) -> Member:
-    return Member(module, layer, tuple(model.get_submodule(name) for name in module.target.tied))
+def _member(module: SurveyedModule, layer: LayerAdapter) -> Member:
+    return Member(module, layer, module.target.tied_modules)
 
 
 def _is_index(spec: Spec, name: str) -> bool:
@@ -131,9 +136,9 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
 
 def _refuse_taken_name(model: nn.Module, name: str) -> None:
     for module_name, module in model.named_modules():
-        state = adapters_of(module)
-        if state is not None and name in state.adapters:
+        if isinstance(module, ModuleAdapters) and name in module.adapters:
+            place = module_name.split("specdsl")[0].rstrip(".")
             raise SpecSettingError(
-                f"the model has an adapter `{name}` already (on `{module_name}`)",
+                f"the model has an adapter `{name}` already (on `{place}`)",
                 hint="choose another `name=`, or detach that one first",
             )

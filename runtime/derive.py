@@ -5,7 +5,7 @@ Runs after all modules and sizes are known and before anything of the model chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from specdsl.errors import SpecNotBuiltError, SpecSettingError, SpecStartError
 from specdsl.ir import Apply, Node, Ranked, SpecIR
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter, Values
+from specdsl.lowering.sites import LayerSite
 from specdsl.operators.indexing import amount_of
 from specdsl.runtime.indices import check_places, index_ranges
 from specdsl.runtime.survey import Survey
@@ -49,7 +50,7 @@ class _Deriver:
         self.seed = seed
         self.dtype = dtype
         self.owners: dict[tuple[str, str], LayerAdapter] = {}
-        self.startings: dict[str, Starting] = {}
+        self.startings: dict[str, tuple[Starting, ...]] = {}
         self.rankings: dict[Ranked, dict[str, Tensor]] = {}
 
     def adapter(self, module: SurveyedModule) -> LayerAdapter:
@@ -61,29 +62,32 @@ class _Deriver:
         return adapter
 
     def _values(self, module: SurveyedModule) -> Values:
-        starting = self._starting(module)
+        layers = self._layers(module)
         values = Values()
         for name in module.lowered.factors_in_use:
             owner = self.owners.get((name, module.scopes[name]))
             if owner is not None:
                 values.owners[name] = owner
             else:
-                values.factors[name] = self._factor(starting, name, module)
+                values.factors[name] = self._factor(layers, name, module)
         values.constants = [
             self._finite(
-                _computed(partial(starting.constant, node), "a derived value", module).clone(),
+                _computed(partial(_stacked, module, layers, node), "a derived value", module).clone(),
                 "a derived value",
                 module,
             )
             for node in module.lowered.constants
         ]
         for node in module.lowered.initials:
-            values.initials[node] = starting.constant(node).clone()
+            values.initials[node] = _stacked(module, layers, node).clone()
         return values
 
-    def _factor(self, starting: Starting, name: str, module: SurveyedModule) -> Tensor:
+    def _factor(self, layers: tuple[Starting, ...], name: str, module: SurveyedModule) -> Tensor:
         factor = self.ir.factors[name]
-        value = _computed(lambda: starting.factor(name), f"`{name}`", module)
+        if factor.shared is None:
+            value = _computed(lambda: _together(module, [layer.factor(name) for layer in layers]), f"`{name}`", module)
+        else:
+            value = _computed(lambda: layers[0].factor(name), f"`{name}`", module)
         if factor.kind == "index":
             return value.long()
         wanted = DTYPES[factor.dtype] if factor.dtype else self.dtype or torch.float32
@@ -99,6 +103,12 @@ class _Deriver:
         return value
 
     def _starting(self, module: SurveyedModule) -> Starting:
+        """What is derived in a module that is no stack."""
+        (starting,) = self._layers(module)
+        return starting
+
+    def _layers(self, module: SurveyedModule) -> tuple[Starting, ...]:
+        """What is derived in every layer of a module: one, unless it is a stack."""
         name = module.target.name
         if name not in self.startings:
             site = module.site
@@ -111,15 +121,19 @@ class _Deriver:
                 for factor, scope in module.scopes.items()
                 if (factor, scope) in self.owners
             }
-            self.startings[name] = Starting(
-                module.lowered.ir,
-                TorchArrays(device, work),
-                module.sizes,
-                _SiteValues(module, work),
-                partial(self._draw, module, device, work),
-                known | self._given_indices(module, device),
-                self._over_layers,
-                partial(self._ranked, module),
+            given = known | self._given_indices(module, device)
+            self.startings[name] = tuple(
+                Starting(
+                    module.lowered.ir,
+                    TorchArrays(device, work),
+                    module.sizes,
+                    _SiteValues(place, site, work),
+                    partial(self._draw, module, place, device, work),
+                    given,
+                    self._over_layers,
+                    partial(self._ranked, module),
+                )
+                for place, site in _layer_sites(module)
             )
         return self.startings[name]
 
@@ -163,18 +177,40 @@ class _Deriver:
         }
 
     def _draw(
-        self, module: SurveyedModule, device: torch.device, dtype: torch.dtype, node: Apply, shape: tuple[int, ...],
-        options: dict[str, Any],
+        self, module: SurveyedModule, place: str, device: torch.device, dtype: torch.dtype, node: Apply,
+        shape: tuple[int, ...], options: dict[str, Any],
     ) -> Tensor:  # fmt: skip
-        scope = self._draw_scope(module, node)
+        scope = self._draw_scope(module, place, node)
         array = draw_numpy(node, shape, options, self.seed, scope)
         tensor = torch.from_numpy(array)
         return tensor.to(device) if array.dtype.kind in "iu" else tensor.to(dtype).to(device)
 
-    def _draw_scope(self, module: SurveyedModule, node: Apply) -> str:
+    def _draw_scope(self, module: SurveyedModule, place: str, node: Apply) -> str:
         """A shared factor's draw belongs to what shares it, not to the module that happens to come first."""
         owner = str(node.option("label")).rsplit(".", 1)[0]
-        return module.scopes.get(owner, module.target.name)
+        scope = module.scopes.get(owner, module.target.name)
+        return place if scope == module.target.name else scope
+
+
+def _layer_sites(module: SurveyedModule) -> Iterator[tuple[str, LayerSite]]:
+    """The layers of a module under the names that their random draws have: `experts.down_proj[3]`."""
+    site, name = module.site, module.target.name
+    if site.stack is None:
+        yield name, site
+        return
+    weights = site.member_weights(site.weight)
+    biases = None if site.bias is None else site.biases(site.bias)
+    for place in range(site.stack):
+        yield f"{name}[{place}]", site.member(weights[place], None if biases is None else biases[place])
+
+
+def _stacked(module: SurveyedModule, layers: tuple[Starting, ...], node: Node) -> Tensor:
+    """A derived value, with the stack as its first axis where the module is one."""
+    return _together(module, [layer.constant(node) for layer in layers])
+
+
+def _together(module: SurveyedModule, values: list[Tensor]) -> Tensor:
+    return values[0] if module.site.stack is None else torch.stack(values)
 
 
 def _computed(value: Callable[[], Tensor], what: str, module: SurveyedModule) -> Tensor:
@@ -187,9 +223,9 @@ def _computed(value: Callable[[], Tensor], what: str, module: SurveyedModule) ->
 class _SiteValues(Mapping[str, Tensor]):
     """`W` and `b` of a module in the working dtype, made when first read."""
 
-    def __init__(self, module: SurveyedModule, dtype: torch.dtype) -> None:
-        self.place = module.target.name
-        self.site = module.site
+    def __init__(self, place: str, site: LayerSite, dtype: torch.dtype) -> None:
+        self.place = place
+        self.site = site
         self.dtype = dtype
         self.made: dict[str, Tensor] = {}
 

@@ -18,6 +18,8 @@ from specdsl.runtime.adapter_record import AdapterRecord, read
 from specdsl.runtime.attach import attach_survey
 from specdsl.runtime.base_weights import warn_of_another_base, whole_hash
 from specdsl.runtime.derived_values import check_derived
+from specdsl.runtime.readings import default_kinds
+from specdsl.runtime.roles import named_layers
 from specdsl.runtime.survey import survey
 from specdsl.runtime.surveyed_modules import SurveyedModule
 from specdsl.spec import Spec, parse
@@ -43,10 +45,12 @@ def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Ad
     spec = _spec(record, folder)
     if spec.hash != record.spec_hash:
         raise SpecCheckpointError(f"the spec in `{folder}` does not have the hash that was saved with it")
-    on = [f"re:{re.escape(target.name)}" for target in record.targets]
+    on = [f"re:{re.escape(name)}" for target in record.targets for name in (target.name, *target.tied)]
     train = [f"re:{re.escape(place)}" for place in record.trained_whole]
     _check_modules(model, record)
-    found = survey(model, _without_placement(spec), on=on, train=train, indices=record.indices)
+    found = survey(
+        model, _without_placement(spec), on=on, train=train, indices=record.indices, transposed=_turned(model, record)
+    )
     _check_targets(record, found.modules)
     warn_of_another_base(record, found.modules)
     adapter = attach_survey(model, found, name=name or record.name, seed=record.seed, dtype=record.dtype, events=False)
@@ -83,8 +87,9 @@ def _without_placement(spec: Spec) -> Spec:
 
 
 def _check_modules(model: nn.Module, record: AdapterRecord) -> None:
-    modules = dict(model.named_modules())
-    wanted = [*(target.name for target in record.targets), *record.trained_whole]
+    modules = {*dict(model.named_modules()), *dict(named_layers(model))}
+    adapted = [name for target in record.targets for name in (target.name, *target.tied)]
+    wanted = [*adapted, *record.trained_whole]
     missing = [name for name in wanted if name not in modules]
     if missing:
         others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -95,7 +100,19 @@ def _check_modules(model: nn.Module, record: AdapterRecord) -> None:
         )
 
 
+def _turned(model: nn.Module, record: AdapterRecord) -> list[str]:
+    """The parameters that the adapter reads the other way round than by default."""
+    kinds = {False: "parameter", True: "transposed parameter"}
+    by_default = {name: kinds[is_transposed] for name, is_transposed in default_kinds(model).items()}
+    names = [target.name for target in record.targets if target.kind in kinds.values()]
+    turned = [t.name for t in record.targets if t.name in names and by_default.get(t.name, t.kind) != t.kind]
+    return [f"re:{re.escape(name)}" for name in turned]
+
+
 def _check_targets(record: AdapterRecord, modules: Sequence[SurveyedModule]) -> None:
+    if len(modules) > len(record.targets):
+        extra = next(m.target.name for m in modules if m.target.name not in {t.name for t in record.targets})
+        raise SpecCheckpointError(f"`{extra}` does not hold the weight of another module, as it did when saved")
     for saved, module in zip(record.targets, modules, strict=True):
         sizes = module.site.sizes
         if saved.name != module.target.name:

@@ -13,7 +13,13 @@ from specdsl.runtime.surveyed_modules import SurveyedModule
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """One adapted module; a shared factor is counted in its first module."""
+    """One adapted module; a shared factor is counted in its first module.
+
+    Attributes:
+        n, m: of one matrix.
+        stack: how many matrices the module holds, each adapted for itself; None where there is one.
+        trainable, stored, flops, floor, saved: of all of them.
+    """
 
     name: str
     role: str | None
@@ -27,10 +33,16 @@ class ModuleRow:
     flops: int
     floor: int
     saved: int
+    stack: int | None = None
+
+    @property
+    def size(self) -> str:
+        """`n x m`, with the number of matrices in front where there are several."""
+        return f"{self.n} x {self.m}" if self.stack is None else f"{self.stack} x {self.n} x {self.m}"
 
     def as_dict(self) -> dict[str, Any]:
         return {
-            "name": self.name, "role": self.role, "kind": self.kind, "n": self.n, "m": self.m,
+            "name": self.name, "role": self.role, "kind": self.kind, "n": self.n, "m": self.m, "stack": self.stack,
             "trainable": self.trainable, "stored_bytes": self.stored,
             "plan": {"order": self.plan, "flops": self.flops, "frozen_flops": self.floor, "saved_bytes": self.saved},
         }  # fmt: skip
@@ -98,7 +110,7 @@ class AdapterReport:
         """The rows with repeated blocks folded, in model order."""
         groups: dict[tuple[Any, ...], list[ModuleRow]] = {}
         for row in self.modules:
-            key = (pattern_of(row.name), row.role, row.kind, row.n, row.m, row.factors, row.plan)
+            key = (pattern_of(row.name), row.role, row.kind, row.size, row.factors, row.plan)
             groups.setdefault(key, []).append(row)
         return [
             FoldedRow(
@@ -116,7 +128,7 @@ class AdapterReport:
         for folded in self.folded():
             row = folded.row
             lines.append(
-                f"  {folded.pattern}  {row.n} x {row.m}  {row.factors}  {folded.trainable:,} trained  y' = {row.plan}"
+                f"  {folded.pattern}  {row.size}  {row.factors}  {folded.trainable:,} trained  y' = {row.plan}"
             )
         for text, count in self.penalties:
             lines.append(f"  penalty {text} (over {count} modules)")
@@ -181,16 +193,18 @@ def _carriers(survey: Survey, text: str) -> int:
 
 
 def _row(module: SurveyedModule) -> ModuleRow:
-    sizes = module.site.sizes
+    sizes, stack = module.site.sizes, module.site.stack
     shapes = []
     for name, factor in module.lowered.ir.factors.items():
         if factor.is_trained or factor.shared is not None:
-            shape = " x ".join(map(str, module.sizes.shape(factor.shape))) or "number"
+            many = (stack,) if stack is not None and factor.shared is None else ()
+            shape = " x ".join(map(str, (*many, *module.sizes.shape(factor.shape)))) or "number"
             kind = "" if factor.is_trained else "frozen "
             shared = "shared " if factor.shared is not None else ""
             shapes.append(f"{kind}{shared}{name} {shape}")
-    plan = module.lowered.plan
+    plan, layers = module.lowered.plan, stack or 1
     return ModuleRow(
         module.target.name, module.target.role, module.site.kind, sizes["n"], sizes["m"], ", ".join(shapes),
-        module.trainable, module.stored, plan.order, plan.flops, plan.floor, plan.saved,
+        module.trainable, module.stored, plan.order, layers * plan.flops, layers * plan.floor, layers * plan.saved,
+        stack,
     )  # fmt: skip

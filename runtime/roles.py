@@ -12,15 +12,15 @@ A model of an unknown type has no roles for attention and mlp; `norm`, `conv`, `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import nn
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from transformers.pytorch_utils import Conv1D
 
+from specdsl.lowering.sites import HeldParameter, attention_output, held_parameters, site_of
 from specdsl.role_names import GROUPS, split_tower
 from specdsl.runtime.families import FAMILIES, HEADS, Family
 
@@ -56,9 +56,24 @@ def describe(model: nn.Module, adaptable: Callable[[nn.Module], bool] | None = N
 def locate(model: nn.Module) -> list[SiteRow]:
     """Every module of the model, whether it can carry a spec or not."""
     names = _Names.of(model)
-    return [
-        SiteRow(name, names.role(name, module), names.layer(name), module) for name, module in model.named_modules()
-    ]
+    return [SiteRow(name, names.role(name, module), names.layer(name), module) for name, module in named_layers(model)]
+
+
+def named_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The modules of a model, and after each those of its parameters that stand for a layer of their own.
+
+    >>> from torch.nn import MultiheadAttention
+    >>> [name for name, _ in named_layers(MultiheadAttention(4, 2))]
+    ['', 'in_proj_weight', 'out_proj']
+    """
+    for name, module in model.named_modules():
+        if ".specdsl." in f".{name}.":
+            continue
+        output = attention_output(module)
+        yield name, output or module
+        if output is None and site_of(module) is None:
+            for held in held_parameters(module):
+                yield f"{name}.{held.attribute}" if name else held.attribute, held
 
 
 def heads(model: nn.Module) -> list[tuple[str, nn.Module]]:
@@ -105,18 +120,20 @@ def answers(role: str | None, item: str) -> bool:
 
 def is_linear(module: nn.Module) -> bool:
     """Whether the module is a linear map with a weight of its own."""
+    if isinstance(module, HeldParameter):
+        return module.role is not None
     return isinstance(module, nn.Linear | Conv1D)
 
 
 def is_adaptable(module: nn.Module) -> bool:
     """Whether specs can be lowered to such a module.
 
-    True for `nn.Linear`, GPT-2's `Conv1D`, `nn.Embedding`, `nn.Conv2d`, and for LayerNorm and RMSNorm with a
-    weight. The projection inside `nn.MultiheadAttention` is none: its forward is never called.
+    True for `nn.Linear`, GPT-2's `Conv1D`, `nn.Embedding`, convolutions, LayerNorm and RMSNorm with a weight, and
+    parameters that a forward reads by name.
     """
-    if isinstance(module, NonDynamicallyQuantizableLinear):
-        return False
-    if is_linear(module) or isinstance(module, nn.Embedding | nn.Conv2d):
+    if attention_output(module) is not None:
+        return False  # never runs; what carries a spec is its weight
+    if is_linear(module) or isinstance(module, nn.Embedding | nn.Conv1d | nn.Conv2d | nn.Conv3d | HeldParameter):
         return True
     known = isinstance(module, nn.LayerNorm) or type(module).__name__.endswith(("RMSNorm", "T5LayerNorm"))
     return known and _has_vector(module)
@@ -141,6 +158,8 @@ class _Names:
         return f"{tower}.{role}" if tower and role else role
 
     def _plain_role(self, name: str, module: nn.Module) -> str | None:
+        if isinstance(module, HeldParameter):
+            return module.role
         if self.in_head(name, module):
             return "head" if is_linear(module) else None
         if isinstance(module, nn.Embedding):

@@ -123,6 +123,7 @@ def _record(adapter: Adapter, tensors: dict[str, Tensor]) -> AdapterRecord:
                 role=member.surveyed.target.role,
                 kind=member.surveyed.site.kind,
                 sizes=member.surveyed.site.sizes,
+                tied=list(member.surveyed.target.tied),
                 dtype=dtype_name(member.base_site),
                 base_samples=base_samples(member.base_site),
                 weight_hash=whole_hash(member.base_site) if derives else None,

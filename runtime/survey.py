@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,12 +17,15 @@ from specdsl.errors import (
 from specdsl.ir import SpecIR, reads
 from specdsl.layer_ranges import Layers, layer_numbers
 from specdsl.lowering.adapted import adapters_of
-from specdsl.lowering.sites import LayerSite, site_of
+from specdsl.lowering.adapted_owner import is_owner
+from specdsl.lowering.sites import HeldParameter, LayerSite, site_of
 from specdsl.plan import layer_lists
 from specdsl.printing.expression_text import expression_text
 from specdsl.runtime.frozen_base import base_parameters
 from specdsl.runtime.indices import check_indices
 from specdsl.runtime.items import Item
+from specdsl.runtime.readings import notes_on_reading, turn_round
+from specdsl.runtime.site_checks import check_site, check_tied
 from specdsl.runtime.surveyed_modules import SurveyedModule, check_conditions, survey_modules
 from specdsl.runtime.targets import Selection, Target, select, select_modules
 from specdsl.spec import Spec
@@ -76,6 +79,7 @@ def survey(
     layers: Layers | None = None,
     train: Sequence[str | Item] | str | None = None,
     indices: Mapping[str, Any] | None = None,
+    transposed: Sequence[str | Item] | str = (),
 ) -> Survey:
     """Lay `spec` over `model` without changing it.
 
@@ -85,6 +89,7 @@ def survey(
         on, exclude, layers: replace the spec's own `on` (see `specdsl.runtime.targets.select`).
         train: modules trained whole, in addition to the spec's own `train`.
         indices: values of `index` factors that are given at attach.
+        transposed: parameters to read the other way round than by default (see `specdsl.runtime.readings`).
 
     Raises:
         SpecTargetError: an item matches nothing, a module cannot carry the spec, or sizes do not fit.
@@ -93,13 +98,18 @@ def survey(
     for part in spec.parts or (spec,):
         _refuse_lists_of_trained(part)
     selection = _select(model, spec, on, exclude, None if layers is None else layer_numbers(layers))
+    turn_round(model, selection, _listed(transposed))
     parts = _parts(model, spec, selection)
     given = check_indices(spec, indices or {})
     whole = tuple(select_modules(model, [*_items(spec.clauses.train), *_listed(train)]))
     sites = [_site(target) for target in selection.targets]
+    selection = replace(selection, notes=(*selection.notes, *notes_on_reading(selection, sites)))
     _refuse_both(selection, whole)
     environments = _environments(spec.ir, sites, given)
     irs = [part.ir for part in parts]
+    for ir, target, site in zip(irs, selection.targets, sites, strict=True):
+        check_site(ir, target, site)
+        check_tied(ir, target)
     check_conditions(irs, selection, environments)
     modules = survey_modules(irs, selection, sites, environments)
     base = sum(parameter.numel() for _, parameter in base_parameters(model))
@@ -179,6 +189,11 @@ def _adaptable(module: nn.Module) -> bool:
 
 def _site(target: Target) -> LayerSite:
     carried = adapters_of(target.module)
+    if carried is None and is_owner(target.module):
+        raise SpecTargetError(
+            f"the weight of `{target.name}` carries an adapter together with other modules that hold it",
+            hint="name those together, or detach that one first",
+        )
     # Another adapter may be merged into the module: what counts is the base.
     site = carried.base_site if carried else site_of(target.module)
     if site is None:
@@ -196,9 +211,10 @@ def _site(target: Target) -> LayerSite:
 def _refuse_both(selection: Selection, whole: Sequence[tuple[str, nn.Module]]) -> None:
     parts = {id(part): name for name, module in whole for part in module.modules()}
     for target in selection.targets:
-        if id(target.module) in parts:
+        holder = target.module.owner if isinstance(target.module, HeldParameter) else target.module
+        if id(holder) in parts:
             raise SpecTargetError(
-                f"`{target.name}` would be adapted and trained whole (`train` names `{parts[id(target.module)]}`)",
+                f"`{target.name}` would be adapted and trained whole (`train` names `{parts[id(holder)]}`)",
                 hint="leave it out of `on` with `except`, or out of `train`",
             )
 

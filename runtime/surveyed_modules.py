@@ -21,11 +21,12 @@ from specdsl.facts import entries
 from specdsl.interpret import Sizes
 from specdsl.ir import FactorIR, SpecIR
 from specdsl.lowering.layer_adapter import Lowered, lower
-from specdsl.lowering.sites import LayerSite
+from specdsl.lowering.sites import HeldParameter, LayerSite, ParameterSite
 from specdsl.node_sizes import node_sizes
 from specdsl.runtime.targets import Selection, Target
 from specdsl.sizes import Size
 
+_CONVOLUTIONS = {False: "convolution", True: "convolution of images"}
 KERNEL_SIZES = frozenset({"c", "kh", "kw"})
 
 
@@ -86,8 +87,8 @@ def _check_kernel(ir: SpecIR, target: Target, environment: Mapping[str, Any]) ->
         missing = KERNEL_SIZES & (condition.left.symbols | condition.right.symbols) - environment.keys()
         if missing:
             raise SpecTargetError(
-                f"`{target.name}` is no convolution, but the spec reads `{min(missing)}`, a size of its kernel",
-                condition.span, "adapt convolutions with `on conv`",
+                f"`{target.name}` is no {_CONVOLUTIONS['c' in environment]}, but the spec reads `{min(missing)}`, a "
+                "size of its kernel", condition.span, "adapt convolutions with `on conv`",
             )  # fmt: skip
 
 
@@ -118,7 +119,8 @@ def survey_modules(
             _check_bounds(ir, sizes, target)
             cache[key] = _lower(ir, sizes, site, target)
         scopes = {name: _scope(factor, target, sizes) for name, factor in ir.factors.items()}
-        trainable, stored = 0, cache[key].stored
+        copies = site.stack or 1
+        trainable, stored = 0, copies * cache[key].stored
         for name, factor in ir.factors.items():
             place = (name, scopes[name])
             shape = sizes.shape(factor.shape)
@@ -130,10 +132,11 @@ def survey_modules(
             if place in counted or name not in cache[key].factors_in_use:
                 continue
             counted.add(place)
+            entries_held = math.prod(shape) * (copies if factor.shared is None else 1)
             if factor.is_trained:
-                trainable += math.prod(shape)
+                trainable += entries_held
             else:
-                stored += _bytes_of_entry(factor) * math.prod(shape)
+                stored += _bytes_of_entry(factor) * entries_held
         modules.append(SurveyedModule(target, site, sizes, cache[key], scopes, trainable, stored))
     return tuple(modules)
 
@@ -149,6 +152,8 @@ def _lower(ir: SpecIR, sizes: Sizes, site: LayerSite, target: Target) -> Lowered
         raise refused from None
     if lowered.output.reads_input and not site.input_is_tokens:
         raise refused
+    if isinstance(site, ParameterSite) and "b" in lowered.weight and not site.can_have_bias:
+        raise SpecTargetError(f"`{target.name}` cannot carry this spec: it makes a bias, and none belongs to it")
     return lowered
 
 
@@ -198,7 +203,8 @@ def check_loaded(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
     """
     for module in modules:
         weight = module.site.weight
-        if "forward" in vars(module.target.module):
+        target = module.target.module
+        if "forward" in vars(target.owner if isinstance(target, HeldParameter) else target):
             raise SpecTargetError(
                 f"the forward pass of `{module.target.name}` is replaced on the module itself, as accelerate does to "
                 "move weights between devices",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -21,7 +21,7 @@ from specdsl.runtime.roles import (
     locate,
     model_type_of,
 )
-from specdsl.runtime.tied_weights import tied_groups
+from specdsl.runtime.tied_weights import tied_groups, tied_module
 
 __all__ = ["Item", "Selection", "Target", "select", "select_modules"]
 
@@ -34,8 +34,9 @@ class Target:
         name: its name in the model.
         role: its role, with its tower where the model has several; None where it has none.
         layer: the number of its block in its tower; None outside the blocks.
-        tied: other selected modules of the same type that hold the same weight; they take the same factors.
-        shares: modules that hold the same weight too but stay as they are: not selected, or of another type.
+        tied: other selected modules that hold the same weight; they take the same factors.
+        shares: modules that hold the same weight too but stay as they are, as they are not selected.
+        tied_modules: those of `tied`; where W would be the transpose there, their weight as W is here.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Target:
     layer: int | None
     tied: tuple[str, ...] = ()
     shares: tuple[str, ...] = ()
+    tied_modules: tuple[nn.Module, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,14 @@ class Selection:
         default: whether they are the default, as `on` names none.
         notes: what the user should know, a sentence each.
         skipped: the other modules that could carry a spec or were named, and why each does not.
+        rows: all modules of the model.
     """
 
     targets: tuple[Target, ...]
     default: bool
     notes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
+    rows: tuple[SiteRow, ...] = ()
 
 
 Named = list[tuple[Item, list[SiteRow]]]
@@ -115,6 +119,7 @@ def select(
         default=not on,
         notes=tuple(_notes(model, targets, excluded, wanted, default=not on)),
         skipped=tuple((name, reason) for name, reason in why.items() if reason),
+        rows=tuple(rows),
     )
 
 
@@ -128,7 +133,8 @@ def select_modules(model: nn.Module, train: Sequence[Item | str]) -> list[tuple[
         SpecTargetError: an item is not in the model, or what it names holds no parameters.
         SpecErrors: several of these.
     """
-    rows = locate(model)
+    modules = dict(model.named_modules())
+    rows = [replace(row, module=modules[row.name]) for row in locate(model) if row.name in modules]
     named, errors = _resolve(train, lambda item: _trainable(item, model, rows))
     raise_all(errors)
     chosen = {row.name: row.module for row in rows if row.name in _names(named)}
@@ -227,10 +233,10 @@ def _joined(kept: Sequence[SiteRow], rows: Sequence[SiteRow]) -> Iterator[Target
         if row.name in done:
             continue
         others = [other for other in groups[row.name] if other is not row]
-        tied = [o.name for o in others if o.name in chosen and type(o.module) is type(row.module)]
+        tied = {o.name: module for o in others if o.name in chosen and (module := tied_module(row.module, o.module))}
         shares = [o.name for o in others if o.name not in tied]
         done.update(tied, shares)
-        yield Target(row.name, row.module, row.role, row.layer, tuple(tied), tuple(shares))
+        yield Target(row.name, row.module, row.role, row.layer, tuple(tied), tuple(shares), tuple(tied.values()))
 
 
 def _notes(

@@ -56,7 +56,7 @@ def _table(rows: list[FoldedRow]) -> Table:
     for folded in rows:
         row = folded.row
         cells = (
-            folded.pattern, row.role or "", f"{row.n} x {row.m}", row.factors, f"{folded.trainable:,}",
+            folded.pattern, row.role or "", row.size, row.factors, f"{folded.trainable:,}",
             f"y' = {row.plan}", _share(row.flops, row.floor), bytes_text(row.saved),
             *([bytes_text(folded.stored)] if has_memory else []),
         )  # fmt: skip
@@ -69,7 +69,7 @@ def _blocks(rows: list[FoldedRow], width: int) -> Iterator[str]:
     for folded in rows:
         row = folded.row
         numbers = (
-            row.role, f"{row.n} x {row.m}", f"{folded.trainable:,} trained", f"cost {_share(row.flops, row.floor)}",
+            row.role, row.size, f"{folded.trainable:,} trained", f"cost {_share(row.flops, row.floor)}",
             f"saved {bytes_text(row.saved)}", f"memory {bytes_text(folded.stored)}" if folded.stored else "",
         )  # fmt: skip
         yield ""

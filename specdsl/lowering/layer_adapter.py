@@ -16,6 +16,7 @@ from specdsl.ir import Factor, Given, Initial, Node, SpecIR
 from specdsl.lowering.given import at_rest, brought, drawn
 from specdsl.lowering.program import Program, ReadGiven
 from specdsl.lowering.sites import LayerSite
+from specdsl.lowering.stacked import reads_members, run_stacked
 from specdsl.plan import LayerTraits, Plan, layer_lists, make_plan, prepared_penalties, prepared_weight, stored_bytes
 
 
@@ -67,7 +68,7 @@ def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
         ir,
         plan,
         Program(plan.output, constants, sizes),
-        {name: Program(node, constants, sizes) for name, node in weight.items()},
+        {name: Program(node, (*constants, *initials), sizes) for name, node in weight.items()},
         {text: Program(node, (*constants, *layer_lists(node)), sizes) for text, node in penalties.items()},
         constants,
         initials,
@@ -175,12 +176,19 @@ class LayerAdapter(nn.Module):
         return constant
 
     def output(self, site: LayerSite, x: Tensor, base: Callable[[], Tensor]) -> Tensor:
-        """The adapted output, as `tokens x m`."""
-        given = self.given_value(x if x.is_floating_point() else site.weight)  # of the activations' dtype
-        y = self.lowered.output.run(site, self._reader(x), x, base, self.training, given=given)
-        if self.watcher is not None:
-            self.watcher.passed_forward(y)
+        """The adapted output, as `tokens x m`; for a stack one of each layer, `stack x tokens x m`."""
+        read, given = self._reader(x), self.given_value(x if x.is_floating_point() else site.weight)
+        if site.stack is None:
+            y = self.lowered.output.run(site, read, x, base, self.training, given=given)
+        else:
+            y = run_stacked(self.lowered.output, site, read, self.is_shared, x, base, self.training, given)
+        self.tell(y)
         return y
+
+    def tell(self, value: Tensor) -> None:
+        """Tell whoever watches that a forward pass has come by here."""
+        if self.watcher is not None:
+            self.watcher.passed_forward(value)
 
     def _reader(self, x: Tensor) -> Callable[[Node], Tensor]:
         if not (self.owners and getattr(self, "_is_replica", False)):
@@ -204,20 +212,39 @@ class LayerAdapter(nn.Module):
 
         return value
 
+    def is_shared(self, node: Node) -> bool:
+        """Whether a factor is one tensor for all layers of a stack."""
+        return isinstance(node, Factor) and self.lowered.ir.factors[node.name].shared is not None
+
+    def adapted(self, what: str, site: LayerSite) -> Tensor | None:
+        """`W'` as `n x m` (`stack x n x m`) or `b'`, in the widest dtype involved; None where it is unchanged."""
+        program = self.lowered.weight.get(what)
+        if program is None:
+            return None
+        if site.stack is None:
+            return program.run(site, self.read, like=site.weight)
+        return run_stacked(program, site, self.read, self.is_shared)
+
     def merged(self, site: LayerSite) -> dict[str, Tensor]:
-        """`W'` as `n x m` and `b'`, those of them that change, in the widest dtype involved."""
-        programs = self.lowered.weight
-        return {name: program.run(site, self.read, like=site.weight) for name, program in programs.items()}
+        """`W'` and `b'`, those of them that change."""
+        found = {name: self.adapted(name, site) for name in self.lowered.weight}
+        return {name: value for name, value in found.items() if value is not None}
 
     def penalty(self, text: str, site: LayerSite, lists: Sequence[Tensor] = ()) -> Tensor:
-        """The value of a penalty, or of one of its lists; `lists` are those it reads, over all modules."""
+        """The value of a penalty, or of one of its lists; `lists` are those it reads, over all modules.
+
+        In a stack it is summed over the layers, unless it reads nothing but what they share.
+        """
         program = self.lowered.penalties[text]
-        given = dict(zip(layer_lists(program.output), lists, strict=False))
+        read_lists = dict(zip(layer_lists(program.output), lists, strict=False))
 
         def read(node: Node) -> Tensor:
-            return given[node] if node in given else self.read(node)
+            return read_lists[node] if node in read_lists else self.read(node)
 
-        return program.run(site, read, training=self.training, like=site.weight, given=self.given_value(site.weight))
+        given_value = self.given_value(site.weight)
+        if site.stack is None or not reads_members(program, self.is_shared):
+            return program.run(site, read, training=self.training, like=site.weight, given=given_value)
+        return run_stacked(program, site, read, self.is_shared, training=self.training, given=given_value).sum()
 
     def extra_repr(self) -> str:
         shapes = [f"{name}: {' x '.join(map(str, value.shape)) or 'number'}" for name, value in self.own_factors()]

@@ -75,6 +75,10 @@ class Program:
         )
         self.reads_input = any(step.node == X for step in self.steps)
 
+    def is_stored(self, node: Node) -> bool:
+        """Whether a value is not computed but read: a factor, or what was computed once."""
+        return isinstance(node, Factor) or node in self.constants
+
     def _options(self, node: Node) -> dict[str, Any]:
         if isinstance(node, Scalar):
             return {"number": float(self.sizes.number(node.size))}

@@ -53,6 +53,7 @@ class LayerTraits:
         free_projection: whether `x @ M` costs no arithmetic (an embedding gathers rows).
         weight_is_diagonal: whether W is diagonal (a norm).
         unfolds: whether `x` as tokens repeats the input many times (a convolution), so that it is avoided.
+        only_weight: whether nothing but `W'` and `b'` reaches it, as its owner multiplies by it in its own way.
     """
 
     kind: str
@@ -61,6 +62,7 @@ class LayerTraits:
     free_projection: bool = False
     weight_is_diagonal: bool = False
     unfolds: bool = False
+    only_weight: bool = False
 
     @property
     def has_cheap_tokens(self) -> bool:

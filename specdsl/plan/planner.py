@@ -50,7 +50,9 @@ class _Planner:
         self.costs = CostModel(ir, preparation, self.constants)
         self.pusher = Pusher(self.costs, traits)
         targets = ir.targets
-        if "x" in targets and not traits.has_cheap_tokens and facts_of(ir).mergeable:
+        if traits.only_weight:
+            targets = adapted_weight(ir)
+        elif "x" in targets and not traits.has_cheap_tokens and facts_of(ir).mergeable:
             targets = adapted_weight(ir)  # x is not at hand as an array of tokens, so x' is read as a weight
         self.targets = {name: preparation.of(node) for name, node in targets.items()}
 
@@ -60,6 +62,8 @@ class _Planner:
             return with_base_output(self.pusher.tokens(self.targets["y"]), self.traits.has_bias)
         weight = self.targets.get("W", BASE_WEIGHT)
         bias = self._bias()
+        if self.traits.only_weight:
+            return interned(Through(Y.shape, weight, bias))
         if "x" in self.targets:
             pushed = self.pusher.push(self.pusher.tokens(self.targets["x"]), weight)
             return pushed if bias is None else total(pushed, bias)

@@ -26,6 +26,8 @@ from specdsl.runtime.adapter import Adapter
 Values = Any
 """`v.W`, `v.b`, `v.x`, `v.y` of a module, its factors by name, and their starts as `v.A0`."""
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 Formula = Callable[[Values], Tensor]
 
 
@@ -126,18 +128,21 @@ def one_hot(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def unfolded(module: nn.Module, x: Tensor) -> Tensor:
-    """The patches that the convolution sees, padded as it pads."""
+    """The patches that the convolution sees, padded as it pads: each entry by a kernel of one 1."""
     modes = {"zeros": "constant"}
-    rows, cols = _padding(module)
-    x = F.pad(x, (*cols, *rows), mode=modes.get(module.padding_mode, module.padding_mode))
-    return F.unfold(x, module.kernel_size, module.dilation, 0, module.stride).mT
+    pads = [pad for axis in reversed(_padding(module)) for pad in axis]
+    x = F.pad(x, pads, mode=modes.get(module.padding_mode, module.padding_mode))
+    places = module.weight[0].numel()
+    kernels = torch.eye(places, dtype=x.dtype).reshape(places, *module.weight.shape[1:])
+    convolve = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}[len(module.kernel_size)]
+    return convolve(x, kernels, None, module.stride, 0, module.dilation).flatten(2).mT
 
 
 def _padding(module: nn.Module) -> list[tuple[int, int]]:
     if module.padding == "same":
         totals = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
-    return [(p, p) for p in ((0, 0) if module.padding == "valid" else module.padding)]
+    return [(p, p) for p in ([0] * len(module.kernel_size) if module.padding == "valid" else module.padding)]
 
 
 def centred(module: nn.Module, x: Tensor) -> Tensor:
@@ -178,6 +183,14 @@ LAYERS: dict[str, Layer] = {
     "circular_conv": _conv(padding=(2, 1), padding_mode="circular"),
     "reflecting_conv": _conv(padding=1, padding_mode="reflect", stride=2),
     "valid_conv": _conv(padding="valid", kernel_size=(1, 4)),
+    "conv1d": Layer(lambda: nn.Conv1d(2, 5, 3, stride=2, dilation=2, padding=1), _normal(2, 2, 9), unfolded),
+    "conv1d_of_one_place": Layer(lambda: nn.Conv1d(3, 5, 1, bias=False), _normal(2, 3, 4), unfolded),
+    "conv3d": Layer(lambda: nn.Conv3d(2, 5, (2, 1, 3), padding=(1, 0, 1)), _normal(2, 2, 3, 2, 4), unfolded),
+    "circular_conv3d": Layer(
+        lambda: nn.Conv3d(1, 3, 2, stride=(1, 2, 1), padding=1, padding_mode="circular"),
+        _normal(2, 1, 3, 4, 2),
+        unfolded,
+    ),
     "layer_norm": Layer(lambda: nn.LayerNorm(6), _normal(2, 3, 6), centred),
     "layer_norm_without_bias": Layer(lambda: nn.LayerNorm(6, bias=False), _normal(4, 6), centred),
     "rms_norm": Layer(lambda: nn.RMSNorm(6, eps=1e-3), _normal(2, 3, 6), unit_square),
@@ -205,7 +218,7 @@ def make(layer: str) -> nn.Module:
 def matrix_of(module: nn.Module) -> Tensor:
     """W, `n x m`, as the row convention has it."""
     weight = module.weight.detach().double()
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, CONVOLUTIONS):
         return weight.reshape(len(weight), -1).T
     if weight.dim() == 1:
         return torch.diag(weight)
@@ -213,7 +226,7 @@ def matrix_of(module: nn.Module) -> Tensor:
 
 
 def as_tokens(module: nn.Module, y: Tensor) -> Tensor:
-    return y.flatten(-2).mT if isinstance(module, nn.Conv2d) else y
+    return y.flatten(2).mT if isinstance(module, CONVOLUTIONS) else y
 
 
 @cache

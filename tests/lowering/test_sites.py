@@ -130,8 +130,7 @@ def test_a_norm_that_scales_by_one_plus_its_weight_is_no_site(norm: type[nn.Modu
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Conv2d(4, 4, 3, groups=2),
-        nn.Conv1d(4, 4, 3),
+        nn.ConvTranspose2d(4, 4, 3),
         nn.LayerNorm((3, 4)),
         nn.LayerNorm(4, elementwise_affine=False),
         nn.ReLU(),

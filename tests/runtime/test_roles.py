@@ -106,10 +106,27 @@ def test_the_projections_of_clip_are_the_heads_of_its_towers() -> None:
 
 
 def test_what_cannot_carry_a_spec_is_located_only() -> None:
-    model = tiny("WhisperForConditionalGeneration", "whisper", **WHISPER)
-    located = {row.name: row.role for row in locate(model)}
-    assert located["model.encoder.conv1"] == "encoder.conv"
-    assert "model.encoder.conv1" not in roles(model)
+    model = tiny("GPT2Model", "gpt2", n_embd=32, n_layer=1, n_head=2)
+    assert "h.0" in {row.name for row in locate(model)}
+    assert "h.0" not in roles(model)
+
+
+def test_the_projections_of_multihead_attention_have_roles_by_its_class() -> None:
+    assert roles(nn.ModuleDict({"a": nn.MultiheadAttention(4, 2)})) == {
+        "a.in_proj_weight": "attention.qkv",
+        "a.out_proj": "attention.output",
+    }
+    assert roles(nn.ModuleDict({"a": nn.MultiheadAttention(4, 2, kdim=3)})) == {
+        "a.q_proj_weight": "attention.query",
+        "a.k_proj_weight": "attention.key",
+        "a.v_proj_weight": "attention.value",
+        "a.out_proj": "attention.output",
+    }
+
+
+def test_a_parameter_that_a_forward_reads_is_a_row_of_its_own() -> None:
+    model = nn.ModuleDict({"a": nn.Bilinear(2, 3, 4), "b": nn.LSTM(2, 3)})
+    assert roles(model) == {"a.weight": None}  # an LSTM reads a list that it made before
 
 
 def test_describe_takes_another_predicate() -> None:
@@ -214,7 +231,9 @@ def test_an_item_does_not_mean_another(role: str | None, item: str) -> None:
         nn.Linear(2, 3),
         Conv1D(3, 2),
         nn.Embedding(2, 3),
+        nn.Conv1d(1, 2, 3),
         nn.Conv2d(1, 2, 3),
+        nn.Conv3d(1, 2, 3),
         nn.LayerNorm(3),
         nn.RMSNorm(3),
         *[row.module for row in describe(gpt2())],
@@ -229,7 +248,7 @@ def test_these_can_carry_a_spec(module: nn.Module) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Conv1d(1, 2, 3),
+        nn.BatchNorm1d(3),
         nn.Dropout(),
         nn.ModuleList([nn.Linear(2, 3)]),
         nn.LayerNorm(3, elementwise_affine=False),

@@ -177,7 +177,7 @@ def test_gate_and_up_in_one_matrix_are_noted() -> None:
 
 
 def test_named_modules_that_cannot_be_adapted_are_skipped() -> None:
-    chosen = select(Net(), ["conv"])
+    chosen = select(Net(), ["conv"], adaptable=lambda module: isinstance(module, nn.Conv2d))
     assert names(chosen) == ["patches.1"]
     assert dict(chosen.skipped)["patches.0"] == "a Conv1d cannot carry a spec"
 
@@ -187,15 +187,10 @@ def test_named_modules_that_cannot_be_adapted_are_skipped() -> None:
 
 def test_an_unknown_model_is_adapted_everywhere_but_at_its_output() -> None:
     chosen = select(Net())
-    assert names(chosen) == ["layers.0", "layers.1", "layers.2"]
+    attention = ["attention.in_proj_weight", "attention.out_proj"]
+    assert names(chosen) == ["layers.0", "layers.1", "layers.2", *attention]
     assert chosen.notes == ("the roles of this model are not known: every linear map but the output head is adapted",)
     assert dict(chosen.skipped)["classifier"] == "head, not adapted by default"
-
-
-def test_the_projection_inside_multihead_attention_is_skipped_with_its_reason() -> None:
-    assert dict(select(Net()).skipped)["attention.out_proj"] == (
-        "a NonDynamicallyQuantizableLinear cannot carry a spec"
-    )
 
 
 def test_an_unknown_type_is_named_in_the_note() -> None:
@@ -231,8 +226,14 @@ def test_tied_weights_are_noted() -> None:
     )
 
 
-def test_an_output_layer_does_not_take_the_factors_of_an_embedding() -> None:
+def test_an_output_layer_that_is_named_too_takes_the_factors_of_its_embedding() -> None:
     chosen = select(gpt2(), ["embedding", "head"])
+    assert [(t.name, t.tied, t.shares) for t in chosen.targets] == [("transformer.wte", ("lm_head",), ())]
+    assert chosen.notes == ("`transformer.wte` and `lm_head` hold one weight and take the same factors",)
+
+
+def test_an_output_layer_that_is_not_named_stays_as_it_is() -> None:
+    chosen = select(gpt2(), ["embedding"])
     assert [(target.name, target.shares) for target in chosen.targets] == [("transformer.wte", ("lm_head",))]
     assert dict(chosen.skipped)["lm_head"] == "holds the weight of `transformer.wte`"
 
