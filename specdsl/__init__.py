@@ -35,6 +35,8 @@ from specdsl.spec import Spec, parse
 from specdsl.version import VERSION
 
 if TYPE_CHECKING:
+    from specdsl.equivalence.decide import equivalent
+    from specdsl.equivalence.verdict import Verdict
     from specdsl.reference import weight
     from specdsl.runtime.adapter import Adapter
     from specdsl.runtime.attach import attach
@@ -46,14 +48,16 @@ _LATER = {
     "attach": "specdsl.runtime.attach",
     "load": "specdsl.runtime.load",
     "Adapter": "specdsl.runtime.adapter",
+    "Verdict": "specdsl.equivalence.verdict",
+    "equivalent": "specdsl.equivalence.decide",
     "weight": "specdsl.reference",
 }
 
 __all__ = [
     "Adapter", "Option", "Spec", "SpecCheckpointError", "SpecDataError", "SpecError", "SpecErrors", "SpecFileError",
     "SpecLimitError", "SpecMergeError", "SpecNameError", "SpecNotBuiltError", "SpecOperatorError", "SpecSettingError",
-    "SpecShapeError", "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "attach", "load",
-    "operator", "parse", "weight",
+    "SpecShapeError", "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "Verdict", "attach",
+    "equivalent", "load", "operator", "parse", "weight",
 ]  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """`specdsl`: finds the sub-command, and turns every way it can end into an exit code and text.
 
-Exit codes: 0 done, 1 a check answers no, 2 anything else that went wrong, 130 Ctrl-C, 141 a closed pipe.
+Exit codes: 0 done, 1 a check answers no, 2 anything else that went wrong, 3 a question has no known answer,
+130 Ctrl-C, 141 a closed pipe.
 Answers go to stdout and errors to stderr; with `--json` stdout holds one JSON document, be it an error.
 """
 
@@ -25,7 +26,9 @@ FAILED = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("check", "show", "explain", "fmt", "latex", "ls", "conform", "compile", "train", "eval", "merge")
+COMMANDS = (
+    "check", "show", "explain", "fmt", "latex", "ls", "equiv", "conform", "compile", "train", "eval", "merge",
+)  # fmt: skip
 """Each is the `command` of the module of that name, in the order of `--help`."""
 
 

@@ -208,3 +208,19 @@ class Verdict:
             "assumptions": list(self.assumptions),
             "seconds": round(self.seconds, 3),
         }
+
+    def __str__(self) -> str:
+        """The verdict card."""
+        from specdsl.equivalence.card import card_text
+
+        return card_text(self)
+
+    def _repr_html_(self) -> str:
+        from specdsl.equivalence.notebook import card_html
+
+        return card_html(self)
+
+    def _repr_markdown_(self) -> str:
+        from specdsl.equivalence.notebook import card_markdown
+
+        return card_markdown(self)
