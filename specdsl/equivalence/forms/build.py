@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -27,22 +27,26 @@ class Builder:
         subject: the spec.
         world: shared by both specs of a question.
         decompose: whether W is written as `U @ diag(S) @ V`, because one of the specs reads its parts.
-        given: sizes that are set for the question (`n = m = 4`), put in everywhere.
+        resolve: puts what is known of sizes (`m = n`, `min(n, m) = n`) into a size.
     """
 
     def __init__(
-        self, subject: Subject, world: World, decompose: bool = False, given: Mapping[str, Size] | None = None
+        self,
+        subject: Subject,
+        world: World,
+        decompose: bool = False,
+        resolve: Callable[[Size], Size] = lambda size: size,
     ) -> None:
         self.subject = subject
         self.world = world
         self.decompose = decompose
-        self.given = dict(given or {})
+        self.resolve = resolve
         self.forms = FormArrays(world)
         self._values: dict[Node, Form] = {}
         self._starting = False
 
     def size(self, size: Size) -> Size:
-        return self.subject.size(size).substitute(self.given)
+        return self.resolve(self.subject.size(size))
 
     def axes(self, shape: tuple[Size, ...]) -> tuple[Size, ...]:
         return tuple(map(self.size, shape))

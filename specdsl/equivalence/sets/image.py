@@ -8,6 +8,7 @@ from functools import cached_property
 
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
 from specdsl.equivalence.forms.index import ONE
+from specdsl.equivalence.sets.rank import remember
 from specdsl.sizes import Size
 
 RANGES = {
@@ -46,6 +47,8 @@ class Space:
     def key(self, name: str) -> Key:
         """The atom of a factor that runs over this."""
         text = self.range if self.rank is None else f"rank<={self.rank}"
+        if self.rank is not None:
+            remember(text, self.rank)
         return Key("trained", name, self.axes, orthonormal=self.orthonormal, range=text)
 
     @property
@@ -110,9 +113,10 @@ class Image:
         return " ; ".join(f"{name} = {form.token}" for name, form in self.forms.items())
 
     @cached_property
-    def complexity(self) -> tuple[int, int]:
-        """Rules make this smaller: the number of atoms and terms, and of factors."""
-        return sum(map(_weight, self.forms.values())), len(self.factors)
+    def complexity(self) -> tuple[int, int, int]:
+        """Rules make this smaller: the number of atoms and terms, of factors, and of what holds factors."""
+        held = sum(bool(space.orthonormal) + (space.rank is not None) for space in self.factors.values())
+        return sum(map(_weight, self.forms.values())), len(self.factors), held
 
     def put(self, values: Mapping[str, Form]) -> dict[str, Form]:
         return {name: form.put(values) for name, form in self.forms.items()}
@@ -177,5 +181,8 @@ def keys_of(forms: Mapping[str, Form]) -> Iterator[Key]:
 
 def _weight(form: Form) -> int:
     return sum(
-        2 + sum(1 + sum(map(_weight, atom.key.arguments)) for atom in term.atoms) for term in form.terms.values()
+        2
+        + (term.coefficient not in (ONE, -ONE))
+        + sum(1 + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
+        for term in form.terms.values()
     )

@@ -97,6 +97,14 @@ def _free(image: Image) -> Iterator[tuple[str, Space, list[Use]]]:
             yield name, space, uses
 
 
+def _linear(image: Image) -> Iterator[tuple[str, Space, list[Use]]]:
+    """Factors, free or of bounded rank, that every term reads once at most, and never inside an operator."""
+    for name, space in image.factors.items():
+        uses = image.uses(name)
+        if space.range == "real" and not space.orthonormal and uses and all(use.atom is not None for use in uses):
+            yield name, space, uses
+
+
 Pattern = tuple[Key, tuple[tuple[int, ...], ...], Fraction]
 
 
@@ -162,7 +170,7 @@ def _over_axes(pattern: Pattern, space: Space, world: World, power: Fraction) ->
 
 def unit_coefficient(image: Image) -> Iterator[Proposal]:
     """`c*A@B` is `A@B`: a number beside a free factor goes into it."""
-    for name, space, uses in _free(image):
+    for name, space, uses in _linear(image):
         numbers = {use.term.coefficient for use in uses}
         if len(numbers) == 1 and numbers != {ONE}:
             (number,) = numbers
@@ -176,9 +184,11 @@ def unit_coefficient(image: Image) -> Iterator[Proposal]:
 
 def companion(image: Image) -> Iterator[Proposal]:
     """`d .* S` is `t` where no entry of S is zero: what always stands beside a free factor goes into it."""
-    for name, space, uses in _free(image):
+    for name, space, uses in _linear(image):
         for pattern in _common(uses):
             key, _, power = pattern
+            if space.rank is not None and len(key.axes) > 1:
+                continue
             condition = never_zero(key, power)
             if condition is None or name in key.trained or "x" in key.reads:
                 continue
@@ -261,10 +271,12 @@ def _coefficients(image: Image, name: str) -> list[Size]:
 
 def merged_beside(image: Image) -> Iterator[Proposal]:
     """`A@diag(d)` is `A`: a free factor whose indices all belong to another one goes into it."""
-    for name, space, uses in _free(image):
+    for name, space, uses in _linear(image):
         for pattern in _common(uses):
-            key, slots, power = pattern
+            key, _, power = pattern
             other = key.name
+            if space.rank is not None and len(key.axes) > 1:
+                continue
             if key.kind != "trained" or power != 1 or other == name or other not in image.factors:
                 continue
             theirs = image.uses(other)
