@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from specdsl.equivalence.exact.refusals import NotExact, NoPoint
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.exact.ring import Entries, Ring, exact_fraction
 
 PRIMES = (2139096959, 2133331199)
@@ -34,6 +34,7 @@ class Field(Ring):
     dtype = np.int64
 
     def __init__(self, prime: int = PRIMES[0]) -> None:
+        super().__init__()
         self.prime = prime
 
     def number(self, value: Any) -> int:
