@@ -326,7 +326,8 @@ class ExactArrays:
         found = reduce(self.maximum, slices)
         kept = tuple(1 if i in axes else size for i, size in enumerate(array.shape))
         left = tuple(size for i, size in enumerate(array.shape) if i not in axes)
-        return self.reshape(found, kept if keep else left)
+        made: ExactArray = self.reshape(found, kept if keep else left)
+        return made
 
     def min(self, array: Any, axis: int | None = None, keep: bool = False) -> ExactArray:
         return -self.max(-self.array(array), axis, keep)
@@ -337,9 +338,8 @@ class ExactArrays:
         else:
             array = self.array(array)
             squares = array * array
-        along = (
-            "rows" if isinstance(axis, int) and axis % max(1, len(array.shape)) == len(array.shape) - 1 else "columns"
-        )
+        is_last = isinstance(axis, int) and axis % max(1, len(array.shape)) == len(array.shape) - 1
+        along: Literal[columns, rows] = "rows" if is_last else "columns"
         return rooted(self.sum(squares, axis, keep), along, flat_at_zero=True)
 
     def top_mask(self, array: Any, count: int, axis: int | None = None) -> Any:

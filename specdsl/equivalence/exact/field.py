@@ -158,7 +158,8 @@ def _generator(prime: int) -> Pair:
     for real in range(1, prime):
         found = _circle_power((real, 1), prime - 1, prime)  # x^(p-1) = conj(x)/x has norm 1
         if all(_circle_power(found, (prime + 1) // factor, prime) != (1, 0) for factor in factors):
-            return found
+            is_upward = _circle_power(found, (prime + 1) // 4, prime) == (0, 1)  # a quarter of the circle is i
+            return found if is_upward else (found[0], -found[1] % prime)
     raise AssertionError(prime)
 
 

@@ -80,8 +80,8 @@ class Generic:
         if leading:
             parts = [self.orthonormal((*key, i), (rows, columns)) for i in range(math.prod(leading))]
             stacked = self.xp.concat([self.xp.reshape(part, (1, rows, columns)) for part in parts], 0)
-            made: ExactArray = self.xp.reshape(stacked, shape)
-            return made
+            stack: ExactArray = self.xp.reshape(stacked, shape)
+            return stack
         whole = self.orthogonal(key, max(rows, columns))
         made: ExactArray = self.xp.slice(self.xp.slice(whole, 0, 0, rows), 1, 0, columns)
         return made
