@@ -313,7 +313,7 @@ class ExactArrays:
 
         return self._linear(self.array(array) if isinstance(array, np.ndarray) else array, change)
 
-    def max(self, array: Any, axis: int | None = None, keep: bool = False) -> Any:
+    def max(self, array: Any, axis: int | None = None, keep: bool = False) -> ExactArray:
         array = self.array(array)
         axes = _axes_of(axis, array.ndim)
         if axis is None:
@@ -339,8 +339,7 @@ class ExactArrays:
             array = self.array(array)
             squares = array * array
         is_last = isinstance(axis, int) and axis % max(1, len(array.shape)) == len(array.shape) - 1
-        along: Literal[columns, rows] = "rows" if is_last else "columns"
-        return rooted(self.sum(squares, axis, keep), along, flat_at_zero=True)
+        return rooted(self.sum(squares, axis, keep), "rows" if is_last else "columns", flat_at_zero=True)
 
     def top_mask(self, array: Any, count: int, axis: int | None = None) -> Any:
         array = self.array(array)
