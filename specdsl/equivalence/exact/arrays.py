@@ -1,7 +1,7 @@
-"""`ExactArrays`: the namespace `specdsl.arrays.Arrays` over a ring, with derivatives in many directions at once.
+"""`ExactArrays`: the namespace `specdsl.arrays.Arrays` over a ring.
 
-A tangent has one leading axis more than its value, over all directions, so a Jacobian is one evaluation. Index arrays
-stay numpy's own. What a function of the real line has at zero (where factors start) is exact in every ring.
+Index arrays stay numpy's own. What a function of the real line has at zero (where factors start) is
+exact in every ring.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from specdsl.equivalence.exact.contraction import contract
-from specdsl.equivalence.exact.refusals import NotExact, NoPoint
+from specdsl.equivalence.exact.exact_array import ComplexPair, ExactArray, rooted, spread
+from specdsl.equivalence.exact.refusals import NotExact
 from specdsl.equivalence.exact.ring import Ring
 
 AT_ZERO: dict[str, tuple[Fraction, Fraction | None]] = {
@@ -31,236 +32,6 @@ AT_ZERO: dict[str, tuple[Fraction, Fraction | None]] = {
 """The value and the slope at zero; a slope that is no fraction is None."""
 
 
-class ExactArray:
-    """Entries of a ring, and their derivatives.
-
-    Attributes:
-        value: a numpy array of entries.
-        tangent: of the shape `(directions, *value.shape)`, or None where all derivatives are zero.
-        is_nonnegative: whether no entry is negative, by how it was computed.
-    """
-
-    __slots__ = ("is_nonnegative", "ring", "tangent", "value")
-    __array_ufunc__ = None
-
-    def __init__(self, ring: Ring, value: Any, tangent: Any = None, is_nonnegative: bool = False) -> None:
-        self.ring, self.value, self.tangent, self.is_nonnegative = ring, value, tangent, is_nonnegative
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
-
-    @property
-    def ndim(self) -> int:
-        return int(self.value.ndim)
-
-    def lifted(self, other: Any) -> ExactArray:
-        """Anything as an array over the same ring."""
-        return other if isinstance(other, ExactArray) else ExactArray(self.ring, self.ring.entries(other))
-
-    def __add__(self, other: Any) -> Any:
-        if isinstance(other, ComplexPair):
-            return NotImplemented
-        other = self.lifted(other)
-        value = self.ring.add(self.value, other.value)
-        parts = [_spread(part.tangent, part.ndim, value.shape) for part in (self, other) if part.tangent is not None]
-        return ExactArray(
-            self.ring, value, reduce(self.ring.add, parts) if parts else None,
-            self.is_nonnegative and (other.is_nonnegative or bool(np.all(self.ring.is_zero(other.value)))),
-        )  # fmt: skip
-
-    __radd__ = __add__
-
-    def __neg__(self) -> ExactArray:
-        tangent = None if self.tangent is None else self.ring.negative(self.tangent)
-        return ExactArray(self.ring, self.ring.negative(self.value), tangent)
-
-    def __sub__(self, other: Any) -> Any:
-        return NotImplemented if isinstance(other, ComplexPair) else self + -self.lifted(other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return self.lifted(other) + -self
-
-    def __mul__(self, other: Any) -> Any:
-        if isinstance(other, ComplexPair):
-            return NotImplemented
-        is_square = other is self
-        other = self.lifted(other)
-        value = self.ring.times(self.value, other.value)
-        parts = []
-        for part, partner in ((self, other), (other, self)):
-            if part.tangent is not None:
-                parts.append(self.ring.times(_spread(part.tangent, part.ndim, value.shape), partner.value))
-        return ExactArray(
-            self.ring, value, reduce(self.ring.add, parts) if parts else None,
-            is_square or (self.is_nonnegative and other.is_nonnegative),
-        )  # fmt: skip
-
-    __rmul__ = __mul__
-
-    def reciprocal(self) -> ExactArray:
-        value = self.ring.reciprocal(self.value)
-        tangent = self.tangent
-        if tangent is not None:
-            tangent = self.ring.negative(self.ring.times(tangent, self.ring.times(value, value)))
-        return ExactArray(self.ring, value, tangent, self.is_nonnegative)
-
-    def __truediv__(self, other: Any) -> Any:
-        return NotImplemented if isinstance(other, ComplexPair) else self * self.lifted(other).reciprocal()
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return self.lifted(other) * self.reciprocal()
-
-    def __matmul__(self, other: Any) -> Any:
-        if isinstance(other, ComplexPair):
-            return NotImplemented
-        return _matmul(self, self.lifted(other))
-
-    def __rmatmul__(self, other: Any) -> Any:
-        return _matmul(self.lifted(other), self)
-
-    def __pow__(self, exponent: Any) -> Any:
-        if isinstance(exponent, ExactArray):
-            raise NotExact("elpower", "the exponent is an array")
-        twice = Fraction(exponent) * 2
-        if twice.denominator != 1:
-            raise NotExact("elpower", f"the exponent is {exponent}")
-        if twice % 2:
-            return ExactArrays(self.ring).sqrt(self) ** int(twice)
-        power = int(twice) // 2
-        if power < 0:
-            return self.reciprocal() ** -power
-        if power == 0:
-            return ExactArray(self.ring, self.ring.entries(np.ones(self.shape, dtype=np.int64)), None, True)
-        if power == 1:
-            return self
-        half = self ** (power // 2)
-        return half * half * self if power % 2 else half * half
-
-    def __getitem__(self, key: Any) -> ExactArray:
-        keys = key if isinstance(key, tuple) else (key,)
-        tangent = None if self.tangent is None else self.tangent[(slice(None), *keys)]
-        return ExactArray(self.ring, np.asarray(self.value[key]), tangent, self.is_nonnegative)
-
-    def __gt__(self, other: Any) -> Any:
-        return self.ring.greater(self.value, self.lifted(other).value, self.is_nonnegative)
-
-    def __lt__(self, other: Any) -> Any:
-        other = self.lifted(other)
-        return self.ring.greater(other.value, self.value, other.is_nonnegative)
-
-    def __ge__(self, other: Any) -> Any:
-        return ~(self < other)
-
-    def __le__(self, other: Any) -> Any:
-        return ~(self > other)
-
-    def __float__(self) -> float:
-        if not self.ring.is_ordered or self.shape:
-            raise NotExact("number", "it is no plain number")
-        return float(Fraction(self.ring.text(self.value[()])))
-
-
-class ComplexPair:
-    """A real and an imaginary part, as Fourier transforms have them."""
-
-    __array_ufunc__ = None
-
-    def __init__(self, real: ExactArray, imaginary: ExactArray) -> None:
-        self.real, self.imaginary = real, imaginary
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.real.shape
-
-    @property
-    def ndim(self) -> int:
-        return self.real.ndim
-
-    def lifted(self, other: Any) -> ComplexPair:
-        if isinstance(other, ComplexPair):
-            return other
-        other = self.real.lifted(other)
-        return ComplexPair(other, other * 0)
-
-    def each(self, function: Callable[[ExactArray], Any]) -> ComplexPair:
-        """A linear function of both parts."""
-        return ComplexPair(function(self.real), function(self.imaginary))
-
-    def __neg__(self) -> ComplexPair:
-        return ComplexPair(-self.real, -self.imaginary)
-
-    def __add__(self, other: Any) -> ComplexPair:
-        other = self.lifted(other)
-        return ComplexPair(self.real + other.real, self.imaginary + other.imaginary)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> ComplexPair:
-        return self + -self.lifted(other)
-
-    def __rsub__(self, other: Any) -> ComplexPair:
-        return self.lifted(other) + -self
-
-    def __mul__(self, other: Any) -> ComplexPair:
-        other = self.lifted(other)
-        return ComplexPair(
-            self.real * other.real - self.imaginary * other.imaginary,
-            self.real * other.imaginary + self.imaginary * other.real,
-        )
-
-    __rmul__ = __mul__
-
-    def __matmul__(self, other: Any) -> ComplexPair:
-        other = self.lifted(other)
-        return ComplexPair(
-            self.real @ other.real - self.imaginary @ other.imaginary,
-            self.real @ other.imaginary + self.imaginary @ other.real,
-        )
-
-    def __rmatmul__(self, other: Any) -> ComplexPair:
-        return self.lifted(other) @ self
-
-    def __truediv__(self, other: Any) -> ComplexPair:
-        other = self.lifted(other)
-        size = other.real * other.real + other.imaginary * other.imaginary
-        upside = ComplexPair(other.real / size, -(other.imaginary / size))
-        return self * upside
-
-    def __rtruediv__(self, other: Any) -> ComplexPair:
-        return self.lifted(other) / self
-
-
-def _spread(tangent: Any, ndim: int, shape: tuple[int, ...]) -> Any:
-    """A tangent of an array with `ndim` axes, broadcast as the array is to `shape`."""
-    wanted = tangent.reshape((len(tangent), *(1,) * (len(shape) - ndim), *tangent.shape[1:]))
-    return np.broadcast_to(wanted, (len(tangent), *shape))
-
-
-def _matmul(left: ExactArray, right: ExactArray) -> ExactArray:
-    ring = left.ring
-    a = left.value[None] if left.ndim == 1 else left.value
-    b = right.value[:, None] if right.ndim == 1 else right.value
-    value = ring.matmul(a, b)
-    axes = max(a.ndim, b.ndim)
-    parts = []
-    if left.tangent is not None:
-        moved = left.tangent[:, None] if left.ndim == 1 else left.tangent
-        parts.append(ring.matmul(_padded(moved, axes), b))
-    if right.tangent is not None:
-        moved = right.tangent[..., None] if right.ndim == 1 else right.tangent
-        parts.append(ring.matmul(a, _padded(moved, axes)))
-    tangent = reduce(ring.add, parts) if parts else None
-    gone = (*((-2,) if left.ndim == 1 else ()), *((-1,) if right.ndim == 1 else ()))
-    if not gone:
-        return ExactArray(ring, value, tangent)
-    return ExactArray(ring, np.squeeze(value, gone), None if tangent is None else np.squeeze(tangent, gone))
-
-
-def _padded(tangent: Any, axes: int) -> Any:
-    return tangent.reshape((len(tangent), *(1,) * (axes + 1 - tangent.ndim), *tangent.shape[1:]))
-
-
 def _axes_of(axis: int | tuple[int, ...] | None, ndim: int) -> tuple[int, ...]:
     chosen = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     return tuple(place % ndim for place in chosen)
@@ -272,13 +43,10 @@ class ExactArrays:
     Args:
         ring: the numbers.
         stops: whether `stop` drops derivatives, as training does; a reachable set does not know it.
-
-    Attributes:
-        roots: how many square roots were taken, entry by entry.
     """
 
     def __init__(self, ring: Ring, stops: bool = False) -> None:
-        self.ring, self.stops, self.roots = ring, stops, 0
+        self.ring, self.stops = ring, stops
 
     def array(self, value: Any) -> ExactArray:
         """Numbers, a numpy array of them or an array of this namespace."""
@@ -288,7 +56,7 @@ class ExactArrays:
 
     # making
 
-    def full(self, shape: Sequence[int], value: Any, like: Any = None) -> ExactArray:
+    def full(self, shape: Sequence[int], value: Any, like: Any = None) -> Any:
         return self.broadcast(self.array(value), shape)
 
     def eye(self, size: int, like: Any = None) -> ExactArray:
@@ -327,7 +95,7 @@ class ExactArrays:
         if isinstance(array, ComplexPair):
             return array.each(lambda part: self.broadcast(part, shape))
         array = self.array(array)
-        tangent = None if array.tangent is None else _spread(array.tangent, array.ndim, shape)
+        tangent = None if array.tangent is None else spread(array.tangent, array.ndim, shape)
         return ExactArray(self.ring, np.broadcast_to(array.value, shape), tangent, array.is_nonnegative)
 
     def slice(self, array: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
@@ -414,7 +182,7 @@ class ExactArrays:
     def exp(self, array: Any) -> ExactArray:
         return self._function("exp", array)
 
-    def log(self, array: Any) -> ExactArray:
+    def log(self, array: Any) -> Any:
         array = self.array(array)
         if bool(np.all(self.ring.is_zero((array - 1).value))):
             return (array - 1) * 1
@@ -441,29 +209,12 @@ class ExactArrays:
     def gelu(self, array: Any) -> ExactArray:
         return self._function("gelu", array)
 
-    def softmax(self, array: Any) -> ExactArray:
+    def softmax(self, array: Any) -> Any:
         raised = self._function("exp", array)
         return raised / self.sum(raised, axis=-1, keep=True)
 
     def sqrt(self, array: Any) -> ExactArray:
-        return self._root(self.array(array))
-
-    def _root(self, array: ExactArray, along: Any = "columns", flat_at_zero: bool = False) -> ExactArray:
-        try:
-            value = self.ring.sqrt(array.value)
-        except NoPoint as missing:
-            raise NoPoint(str(missing), missing.failing, along) from None
-        self.roots += int(np.size(value))
-        tangent = array.tangent
-        if tangent is not None:
-            is_zero = self.ring.is_zero(value)
-            if np.any(is_zero) and not flat_at_zero and not np.all(self.ring.is_zero(tangent[:, is_zero])):
-                raise NotExact("sqrt", "it has no slope at zero")
-            safe = np.where(is_zero, self.ring.entries(1), value)
-            slope = np.where(is_zero, self.ring.entries(0), self.ring.reciprocal(self.ring.times(
-                self.ring.entries(2), safe)))  # fmt: skip
-            tangent = self.ring.times(tangent, slope)
-        return ExactArray(self.ring, value, tangent, True)
+        return rooted(self.array(array))
 
     def _named(self, name: str, array: Any, rule: Callable[[ExactArray], ExactArray]) -> ExactArray:
         """A rule by cases; where the cases cannot be told apart the refusal names the operator."""
@@ -481,15 +232,15 @@ class ExactArrays:
     def _kept_nonnegative(self, array: ExactArray) -> ExactArray:
         return ExactArray(self.ring, array.value, array.tangent, True)
 
-    def abs(self, array: Any) -> ExactArray:
+    def abs(self, array: Any) -> Any:
         if isinstance(array, ComplexPair):
-            return self._root(array.real * array.real + array.imaginary * array.imaginary, flat_at_zero=True)
+            return rooted(array.real * array.real + array.imaginary * array.imaginary, flat_at_zero=True)
         array = self.array(array)
         if array.is_nonnegative:
             return array
         value = self.ring.absolute(array.value)
         if not self.ring.is_ordered:
-            self.roots += int(np.size(value))
+            self.ring.count_roots(array.value)
         tangent = array.tangent
         if tangent is not None:
             same = self.ring.is_zero(self.ring.add(value, self.ring.negative(array.value)))
@@ -528,7 +279,7 @@ class ExactArrays:
         tangent = None
         tangents = self._all_tangents([yes, no])
         if tangents is not None:
-            sides = [_spread(t, part.ndim, value.shape) for t, part in zip(tangents, (yes, no), strict=True)]
+            sides = [spread(t, part.ndim, value.shape) for t, part in zip(tangents, (yes, no), strict=True)]
             tangent = np.where(mask, *sides)
         return ExactArray(self.ring, value, tangent, yes.is_nonnegative and no.is_nonnegative)
 
@@ -538,7 +289,7 @@ class ExactArrays:
         return np.asarray(condition, dtype=bool)
 
     def maximum(self, left: Any, right: Any) -> ExactArray:
-        def rule(one: ExactArray) -> ExactArray:
+        def rule(one: ExactArray) -> Any:
             other = self.array(right)
             chosen = self.where(one > other, one, other)
             if one.tangent is None and other.tangent is None:
@@ -575,7 +326,8 @@ class ExactArrays:
         found = reduce(self.maximum, slices)
         kept = tuple(1 if i in axes else size for i, size in enumerate(array.shape))
         left = tuple(size for i, size in enumerate(array.shape) if i not in axes)
-        return self.reshape(found, kept if keep else left)  # type: ignore[no-any-return]
+        made: ExactArray = self.reshape(found, kept if keep else left)
+        return made
 
     def min(self, array: Any, axis: int | None = None, keep: bool = False) -> ExactArray:
         return -self.max(-self.array(array), axis, keep)
@@ -586,19 +338,15 @@ class ExactArrays:
         else:
             array = self.array(array)
             squares = array * array
-        along = (
-            "rows" if isinstance(axis, int) and axis % max(1, len(array.shape)) == len(array.shape) - 1 else "columns"
-        )
-        return self._root(self.sum(squares, axis, keep), along, flat_at_zero=True)
+        is_last = isinstance(axis, int) and axis % max(1, len(array.shape)) == len(array.shape) - 1
+        return rooted(self.sum(squares, axis, keep), "rows" if is_last else "columns", flat_at_zero=True)
 
-    def top_mask(self, array: Any, count: int, axis: int | None = None) -> ExactArray:
+    def top_mask(self, array: Any, count: int, axis: int | None = None) -> Any:
         array = self.array(array)
         if not self.ring.is_ordered:
             raise NotExact("top", "a finite field has no order")
         if axis is None:
-            return self.reshape(  # type: ignore[no-any-return]
-                self.top_mask(self.reshape(array, (math.prod(array.shape),)), count, 0), array.shape
-            )
+            return self.reshape(self.top_mask(self.reshape(array, (math.prod(array.shape),)), count, 0), array.shape)
         moved = np.moveaxis(array.value, axis, -1)
         mask = np.zeros(moved.shape, dtype=np.int64)
         for place in np.ndindex(*moved.shape[:-1]):

@@ -10,15 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from specdsl.equivalence.exact.flint_library import flint
 from specdsl.equivalence.exact.intervals import BITS, Interval
 from specdsl.equivalence.exact.objects import ObjectRing, each
-from specdsl.equivalence.exact.refusals import NotExact, NoPoint
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.exact.ring import Entries, exact_fraction
-
-try:
-    import flint
-except ImportError:  # intervals with rational ends stand in
-    flint = None
 
 _SHOWN = 15
 
@@ -33,6 +29,7 @@ class Balls(ObjectRing):
     is_ordered = True
 
     def __init__(self, *, use_flint: bool = flint is not None) -> None:
+        super().__init__()
         self.use_flint = use_flint
 
     @contextmanager

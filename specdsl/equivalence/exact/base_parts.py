@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from specdsl.equivalence.exact.arrays import ExactArray, ExactArrays
+from specdsl.equivalence.exact.arrays import ExactArrays
+from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.generic import Generic, Key
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.ir import Apply, Node, Site, topological
@@ -85,7 +86,8 @@ def _qr(generic: Generic, key: Key, n: int, m: int) -> tuple[ExactArray, Parts]:
 def _on_diagonal(xp: ExactArrays, values: ExactArray, n: int, m: int) -> ExactArray:
     k = values.shape[0]
     square = xp.where(np.eye(k, dtype=bool), values, 0)
-    return xp.eye(n)[:, :k] @ square @ xp.eye(m)[:k]  # type: ignore[no-any-return]
+    made: ExactArray = xp.eye(n)[:, :k] @ square @ xp.eye(m)[:k]
+    return made
 
 
 def _lu(generic: Generic, key: Key, n: int, m: int) -> tuple[ExactArray, Parts]:

@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 
-try:
-    import flint
-except ImportError:  # the package works without it, more slowly
-    flint = None
+from specdsl.equivalence.exact.flint_library import flint
 
 
 def reduced(matrix: Any, prime: int, *, use_flint: bool = flint is not None) -> tuple[Any, list[int]]:

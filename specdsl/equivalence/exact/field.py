@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from specdsl.equivalence.exact.refusals import NotExact, NoPoint
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.exact.ring import Entries, Ring, exact_fraction
 
 PRIMES = (2139096959, 2133331199)
@@ -34,6 +34,7 @@ class Field(Ring):
     dtype = np.int64
 
     def __init__(self, prime: int = PRIMES[0]) -> None:
+        super().__init__()
         self.prime = prime
 
     def number(self, value: Any) -> int:
@@ -157,7 +158,8 @@ def _generator(prime: int) -> Pair:
     for real in range(1, prime):
         found = _circle_power((real, 1), prime - 1, prime)  # x^(p-1) = conj(x)/x has norm 1
         if all(_circle_power(found, (prime + 1) // factor, prime) != (1, 0) for factor in factors):
-            return found
+            is_upward = _circle_power(found, (prime + 1) // 4, prime) == (0, 1)  # a quarter of the circle is i
+            return found if is_upward else (found[0], -found[1] % prime)
     raise AssertionError(prime)
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from specdsl.equivalence.exact.arrays import ExactArray, ExactArrays
+from specdsl.equivalence.exact.arrays import ExactArrays
+from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.field import Field
 from specdsl.randomness import Stream
 
@@ -58,7 +59,8 @@ class Generic:
             return self.xp.array(np.eye(size, dtype=np.int64)[places] * signs)
         rest = self._slopes(("slopes", *key), size)
         one = self.xp.eye(size)
-        return (one - rest) @ self.xp.inverse(one + rest) * signs  # type: ignore[no-any-return]
+        made: ExactArray = (one - rest) @ self.xp.inverse(one + rest) * signs
+        return made
 
     def _slopes(self, key: Key, size: int) -> ExactArray:
         """A skew matrix; over the rationals of -1, 0 and 1, so that the fractions stay short."""
@@ -69,7 +71,8 @@ class Generic:
             drawn = self.xp.array(((words % np.uint64(3)).astype(np.int64) - 1).reshape(size, size))
         mask = np.triu(np.ones((size, size), dtype=bool), 1)
         above = self.xp.where(mask, drawn, 0)
-        return above - self.xp.permute(above, (1, 0))  # type: ignore[no-any-return]
+        made: ExactArray = above - self.xp.permute(above, (1, 0))
+        return made
 
     def orthonormal(self, key: Key, shape: Sequence[int]) -> ExactArray:
         """Matrices with orthonormal columns (rows, if wide): cut from an orthogonal one; leading axes are a stack."""
@@ -77,15 +80,19 @@ class Generic:
         if leading:
             parts = [self.orthonormal((*key, i), (rows, columns)) for i in range(math.prod(leading))]
             stacked = self.xp.concat([self.xp.reshape(part, (1, rows, columns)) for part in parts], 0)
-            return self.xp.reshape(stacked, shape)  # type: ignore[no-any-return]
+            stack: ExactArray = self.xp.reshape(stacked, shape)
+            return stack
         whole = self.orthogonal(key, max(rows, columns))
-        return self.xp.slice(self.xp.slice(whole, 0, 0, rows), 1, 0, columns)  # type: ignore[no-any-return]
+        made: ExactArray = self.xp.slice(self.xp.slice(whole, 0, 0, rows), 1, 0, columns)
+        return made
 
     def squares(self, key: Key, count: int) -> ExactArray:
         """Squares, not zero and all different; descending where the numbers are ordered."""
         if not self.xp.ring.is_ordered:
             roots = self.entries(key, (count,))
-            return roots * roots
+            squares = roots * roots
+            self.xp.ring.squares.update(int(entry) for entry in squares.value)
+            return squares
         reach = count + (2 if self.kind == "small" else 2 * count)
         chosen = 1 + Stream("squares", *key).choose(reach, count)
         return self.xp.array(np.sort(chosen)[::-1] ** 2)

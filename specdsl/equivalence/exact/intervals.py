@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import isqrt
 from typing import Any
 
-from specdsl.equivalence.exact.refusals import NotExact, NoPoint
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 
 BITS = 128
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from specdsl.equivalence.exact import elimination
-from specdsl.equivalence.exact.arrays import ExactArray, ExactArrays
+from specdsl.equivalence.exact.arrays import ExactArrays
+from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.field import PRIMES, Field
 from specdsl.equivalence.exact.points import Point, evaluated, sample
 from specdsl.equivalence.exact.refusals import NotExact
@@ -71,13 +72,14 @@ def jacobian(
         before += len(made)
         seeded[name] = ExactArray(ring, seeded[name].value, tangent)
     xp = ExactArrays(ring, stops)
+    roots = ring.roots
     found = evaluated(subject, point, seeded, xp)
     rows = [
         np.zeros((value.value.size, len(columns)), dtype=np.int64) if value.tangent is None
         else value.tangent.reshape(len(columns), -1).T
         for value in found.values()
     ]  # fmt: skip
-    return Jacobian(np.concatenate(rows), columns, ring.prime, xp.roots == 0)
+    return Jacobian(np.concatenate(rows), columns, ring.prime, point.roots == 0 and ring.roots == roots)
 
 
 def _directions(xp: ExactArrays, array: ExactArray, orthonormal: bool) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from specdsl.equivalence.exact.arrays import ExactArray, ExactArrays
+from specdsl.equivalence.exact.arrays import ExactArrays
+from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.exact.ring import exact_fraction
 from specdsl.interpret import Sizes
@@ -56,7 +57,7 @@ class ExactSizes(Sizes):
 
     def _power(self, base: ExactArray, exponent: Fraction) -> ExactArray:
         try:
-            return base**exponent  # type: ignore[no-any-return]
+            return base**exponent
         except NoPoint:
             raise NotExact("sqrt", "a number of the spec has no root in this field") from None
 

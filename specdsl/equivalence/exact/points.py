@@ -6,14 +6,16 @@ key alone, so what is coupled between two specs is drawn once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from specdsl.equivalence.exact.arrays import ExactArray, ExactArrays
+from specdsl.equivalence.exact.arrays import ExactArrays
 from specdsl.equivalence.exact.base_parts import base_decompositions, drawn_base
+from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.field import Field
 from specdsl.equivalence.exact.generic import Generic, Key, Kind
 from specdsl.equivalence.exact.numbers import ExactSizes
@@ -110,11 +112,12 @@ class Point:
     """Specs at one place.
 
     Attributes:
-        arrays: the namespace; its `roots` says whether square roots occurred.
+        arrays: the namespace.
         environment: the sizes of the module.
         site: `W`, `b`, `x` and `y`.
         sides: one for each spec.
         known: the parts of decompositions of W.
+        roots: how many square roots the values took; where there are none, equality is that of rational functions.
     """
 
     arrays: ExactArrays
@@ -122,6 +125,7 @@ class Point:
     site: dict[str, ExactArray]
     sides: tuple[Side, ...]
     known: dict[Node, Any]
+    roots: int = 0
 
     def side(self, subject: Subject) -> Side:
         """The side of a spec; of two equal ones the first.
@@ -143,7 +147,9 @@ def sample(
     arrays: ExactArrays | None = None,
     kind: Kind = "generic",
     coupling: Coupling | None = None,
+    hyper: Sequence[Mapping[str, Number]] = (),
     tries: int = TRIES,
+    is_checked: bool = True,
 ) -> Point:
     """A random point at which every value of the subjects exists.
 
@@ -153,19 +159,23 @@ def sample(
         arrays: the namespace, by default over the first field.
         kind: `generic`; `start`, with trained factors at their starts; or `small`, for witnesses.
         coupling: what factors of the second spec stand for; their values and random starts are those of the first.
+        hyper: for every spec hyper-parameters that replace its own.
+        is_checked: whether the values are computed, and the point is drawn anew where one does not exist.
 
     Raises:
         NotExact: a value cannot be computed over these numbers, or no point was found.
     """
     xp = ExactArrays(Field()) if arrays is None else arrays
     salts, reason = Salts(), ""
+    drawing = _Drawing(tuple(subjects), dict(sizes), seed, xp, kind, dict(coupling or {}), salts, tuple(hyper))
     for attempt in range(tries):
         with xp.ring.working():
             try:
-                xp.roots = 0
-                point = _Drawing(tuple(subjects), dict(sizes), seed, xp, kind, dict(coupling or {}), salts).point()
-                for subject in subjects:
+                xp.ring.roots = 0
+                point = drawing.point()
+                for subject in subjects if is_checked else ():
                     values(subject, point)
+                point.roots = xp.ring.roots
                 return point
             except NoPoint as missing:
                 reason = str(missing)
@@ -224,7 +234,7 @@ def evaluated(
 
 def _filled(xp: ExactArrays, value: Any, shape: tuple[int, ...]) -> ExactArray:
     array = xp.array(value)
-    return array if array.shape == shape else xp.broadcast(array, shape)  # type: ignore[no-any-return]
+    return array if array.shape == shape else xp.broadcast(array, shape)
 
 
 class _Drawing:
@@ -233,9 +243,10 @@ class _Drawing:
     def __init__(
         self, subjects: tuple[Subject, ...], environment: dict[str, Number], seed: int, xp: ExactArrays, kind: Kind,
         coupling: dict[str, Rename], salts: Salts,
+        hyper: tuple[Mapping[str, Number], ...] = (),
     ) -> None:  # fmt: skip
         self.subjects, self.environment, self.seed, self.xp = subjects, environment, seed, xp
-        self.kind, self.coupling, self.salts = kind, coupling, salts
+        self.kind, self.coupling, self.salts, self.hyper = kind, coupling, salts, hyper
         self.generic = Generic(xp, kind)
 
     def point(self) -> Point:
@@ -264,10 +275,8 @@ class _Drawing:
         return self.salts.drawn(key, shape, lambda salted: self.generic.entries((self.seed, *salted), shape))
 
     def _side(self, number: int, subject: Subject, point: Point) -> Side:
-        hyper = subject.ir.hyper_values({
-            name: value for name, value in self.environment.items() if name in subject.ir.hyper
-        })  # fmt: skip
-        sizes = ExactSizes(self.xp, {**hyper, **self.environment})
+        hyper = _hyper_values(subject, self.environment, self.hyper[number] if self.hyper else {})
+        sizes = ExactSizes(self.xp, {**self.environment, **hyper})
         side = Side(subject, sizes, Starting(subject.ir, self.xp, sizes, point.site, self._refused_draw))
         side.starting.known.update(point.known)
         side.starting.draw = lambda node, shape, options: self._draw(number, side, node, shape, options)
@@ -311,7 +320,8 @@ class _Drawing:
         if owner != number:
             found = point.sides[owner].trained.get(origin.name)
             if found is not None:
-                return self._fitted(found, origin.is_transposed, shape)
+                made: ExactArray = self._fitted(found, origin.is_transposed, shape)
+                return made
         key = (self.seed, "factor", owner, origin.name)
         if orthonormal:
             return self.generic.orthonormal((*key, self.salts.all), shape)
@@ -321,6 +331,8 @@ class _Drawing:
         if is_transposed and len(array.shape) > 1:
             axes = tuple(range(len(array.shape)))
             array = self.xp.permute(array, (*axes[:-2], axes[-1], axes[-2]))
+        if math.prod(array.shape) != math.prod(shape):
+            raise NotExact("renaming", f"{array.shape} is not {shape}")
         return array if tuple(array.shape) == shape else self.xp.reshape(array, shape)
 
     def _draw(self, number: int, side: Side, node: Apply, shape: tuple[int, ...], options: dict[str, Any]) -> Any:
@@ -368,6 +380,13 @@ class _Drawing:
         places = min(ranges)
         drawn = stream.choose(places, total) if total <= places else stream.permutation(total) % places
         return drawn.reshape(count)
+
+
+def _hyper_values(subject: Subject, environment: Environment, given: Mapping[str, Number]) -> dict[str, Number]:
+    """What a spec sets stays; an `r` that it leaves open is the module's."""
+    parameter = subject.ir.hyper.get("r")
+    is_open = parameter is not None and parameter.is_default and "r" in environment
+    return subject.ir.hyper_values({**({"r": environment["r"]} if is_open else {}), **given})
 
 
 def _ranges(subject: Subject, name: str, sizes: ExactSizes) -> list[int]:

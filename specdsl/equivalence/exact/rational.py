@@ -8,14 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from specdsl.equivalence.exact.flint_library import flint
 from specdsl.equivalence.exact.objects import ObjectRing, each
 from specdsl.equivalence.exact.refusals import NotExact
 from specdsl.equivalence.exact.ring import Entries, exact_fraction
-
-try:
-    from flint import fmpq
-except ImportError:  # fractions are exact too, and slower
-    fmpq = None
 
 _QUARTERS = {1: ((1, 0),), 2: ((1, 0), (-1, 0)), 4: ((1, 0), (0, 1), (-1, 0), (0, -1))}
 
@@ -41,14 +37,15 @@ class Rationals(ObjectRing):
 
     is_ordered = True
 
-    def __init__(self, *, use_flint: bool = fmpq is not None) -> None:
+    def __init__(self, *, use_flint: bool = flint is not None) -> None:
+        super().__init__()
         self.use_flint = use_flint
 
     def number(self, value: Any) -> Any:
-        if self.use_flint and isinstance(value, fmpq):
+        if self.use_flint and isinstance(value, flint.fmpq):
             return value
         fraction = exact_fraction(value)
-        return fmpq(fraction.numerator, fraction.denominator) if self.use_flint else fraction
+        return flint.fmpq(fraction.numerator, fraction.denominator) if self.use_flint else fraction
 
     def fraction(self, entry: Any) -> Fraction:
         """An entry as Python's own fraction."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from specdsl.equivalence.exact.refusals import NotExact, NoPoint
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 
 Entries = Any
 """A numpy array of a ring's entries: int64 in a field, objects otherwise."""
@@ -46,10 +46,20 @@ class Ring(ABC):
     Attributes:
         is_ordered: whether entries can be compared.
         dtype: that of the arrays.
+        roots: how many square roots were taken, entry by entry.
+        squares: entries that were drawn as squares of numbers at hand.
     """
 
     is_ordered: bool
     dtype: Any
+
+    def __init__(self) -> None:
+        self.roots = 0
+        self.squares: set[int] = set()
+
+    def count_roots(self, values: Entries) -> None:
+        """Note that roots of some entries were taken; those of numbers that were drawn as squares count as none."""
+        self.roots += sum(int(value) not in self.squares for value in values.ravel()) if self.squares else values.size
 
     # entries
 
