@@ -27,7 +27,7 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 COMMANDS = (
-    "check", "show", "explain", "fmt", "latex", "ls", "equiv", "conform", "compile", "train", "eval", "merge",
+    "check", "show", "explain", "fmt", "latex", "ls", "equiv", "atlas", "conform", "compile", "train", "eval", "merge",
 )  # fmt: skip
 """Each is the `command` of the module of that name, in the order of `--help`."""
 

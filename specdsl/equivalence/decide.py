@@ -15,9 +15,13 @@ from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
 from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict
-from specdsl.errors import SpecInternalError, SpecSettingError
+from specdsl.errors import SpecSettingError
 from specdsl.printing.text import spec_line
 from specdsl.spec import Spec, parse
+
+
+class Contradiction(RuntimeError):
+    """The checker proved two things that exclude each other; nothing that it says can be trusted then."""
 
 
 def equivalent(
@@ -100,7 +104,7 @@ def _sizes(sample: Mapping[str, object]) -> list[str]:
 
 def _refuse_contradiction(one: Result, other: SetResult) -> None:
     if one.relation == "=" and one.status == "proved" and other.relation in ("<", ">", "x"):
-        raise SpecInternalError("the checker proved that two specs are equal, and that their sets are not")
+        raise Contradiction("the checker proved that two specs are equal, and that their sets are not")
 
 
 def _dimension(reaches: Sequence[Reach]) -> Dimension:

@@ -10,8 +10,10 @@ from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.matching import renamed
 from specdsl.equivalence.subject import Subject, decomposes_base
+from specdsl import tree
 from specdsl.ir import Apply, topological
 from specdsl.printing.expression_text import expression_text
+from specdsl.printing.syntax_text import SyntaxText
 
 
 def penalties(a: Subject, b: Subject, reaches: Sequence[Reach]) -> tuple[str, ...]:
@@ -91,6 +93,4 @@ def _shared(subject: Subject) -> Iterator[str]:
 
 
 def _placement(subject: Subject) -> Iterator[str]:
-    from specdsl.printing.syntax_text import clause_text
-
-    return (clause_text(clause) for clause in subject.spec.tree.clauses if type(clause).__name__ == "On")
+    return (SyntaxText().clause(clause) for clause in subject.spec.tree.clauses if isinstance(clause, tree.On))
