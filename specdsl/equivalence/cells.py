@@ -21,6 +21,7 @@ N, M, R = Size.symbol("n"), Size.symbol("m"), Size.symbol("r")
 _SAMPLES = 6
 _PER_TOTAL = 2
 _LARGEST = 60
+_RANKS = (5, 8)
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
     for is_roomy, least, least_rank in itertools.product((True, False), (3, 2, 1), (2, 1)):
         found = _samples(name, a, b, conditions, is_roomy, least, least_rank)
         samples = list(itertools.islice(found, _SAMPLES))
+        samples += _tight(name, a, b, conditions, is_roomy, least, least_rank) if samples else ()
         if samples:
             return Cell(name, tuple(samples), _given(name, samples, conditions))
     return None
@@ -151,6 +153,16 @@ def _samples(
                 seen.add(key)
                 taken += 1
                 yield sizes
+
+
+def _tight(
+    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least: int, least_rank: int
+) -> Iterator[dict[str, Number]]:
+    """Sizes as small as larger ranks allow, so that nothing is read off small ranks alone."""
+    if not any("r" in subject.ir.hyper and subject.ir.hyper["r"].is_default for subject in (a, b)):
+        return
+    for rank in _RANKS:
+        yield from itertools.islice(_samples(name, a, b, conditions, is_roomy, least, max(rank, least_rank)), 2)
 
 
 def _pairs(total: int, name: str, step: int) -> Iterator[tuple[int, int]]:

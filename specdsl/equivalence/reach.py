@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from specdsl.affine import W
 from specdsl.equivalence.cells import Cell
@@ -16,11 +16,13 @@ from specdsl.equivalence.sets.containment import Certificate, KnownRank, contain
 from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.invariants import Separation, separated, shown
-from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names
+from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names, frozen_renamings
 from specdsl.equivalence.sets.reductions import reduced
 from specdsl.equivalence.subject import Subject, decomposes_base
 from specdsl.sizes import Number
 
+MOST_PAIRINGS = 12
+_ORDER = ("=", "<", ">", "?", "x")
 LARGEST = 16
 """The most rows or columns of a weight whose dimension is computed."""
 
@@ -121,22 +123,41 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
     result = Reach(cell, cell.samples[0])
     world = cell.world()
     try:
-        result.a, result.b = images(a, b, cell, world)
-        result.pointwise = equal_up_to_names(result.a, result.b)
+        result.a, first = images(a, b, cell, world)
+        pairings = [replace(first, forms=forms) for forms in frozen_renamings(result.a.forms, first.forms)]
+        result.b = first
+        for image in pairings:
+            result.pointwise = equal_up_to_names(result.a, image)
+            if result.pointwise is not None:
+                result.b = image
+                break
         if only_pointwise:
             return result
         if result.pointwise is not None:
             result.equal = result.pointwise
             result.a_reduced = result.b_reduced = reduced(result.a)
         else:
-            _compare(result, a, b)
+            _compare_pairings(result, a, b, pairings)
     except NoForm as problem:
         result.problem = str(problem)
-    if not only_pointwise:
-        result.dimensions = _dimensions(a, b, result)
-        if result.equal is None:
-            _by_dimension(result)
+    result.dimensions = _dimensions(a, b, result)
+    if result.equal is None:
+        _by_dimension(result)
     return result
+
+
+def _compare_pairings(result: Reach, a: Subject, b: Subject, pairings: Sequence[Image]) -> None:
+    """The comparison under the pairing of frozen draws that says most."""
+    found = []
+    for image in pairings[:MOST_PAIRINGS]:
+        one = replace(result, b=image)
+        _compare(one, a, b)
+        found.append(one)
+        if one.relation == "=":
+            break
+    best = min(found, key=lambda one: _ORDER.index(one.relation))
+    for name in ("b", "a_reduced", "b_reduced", "equal", "a_in_b", "b_in_a", "a_not_in_b", "b_not_in_a", "translate"):
+        setattr(result, name, getattr(best, name))
 
 
 def _compare(result: Reach, a: Subject, b: Subject) -> None:
@@ -210,11 +231,11 @@ def _by_dimension(result: Reach) -> None:
     if one is None or other is None:
         return
     where = shown(result.sizes)
-    if result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None:
-        if one.low > other.high:
-            says = f"a has dimension {one.low} or more, b at most {other.high} ({where})"
-            result.a_not_in_b = Separation(says, True, result.sizes)
-    if result.b_in_a is None and result.b_not_in_a is None and other.is_rigorous and one.high is not None:
-        if other.low > one.high:
-            says = f"b has dimension {other.low} or more, a at most {one.high} ({where})"
-            result.b_not_in_a = Separation(says, True, result.sizes)
+    if (result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None
+            and one.low > other.high):  # fmt: skip
+        says = f"a has dimension {one.low} or more, b at most {other.high} ({where})"
+        result.a_not_in_b = Separation(says, True, result.sizes)
+    if (result.b_in_a is None and result.b_not_in_a is None and other.is_rigorous and one.high is not None
+            and other.low > one.high):  # fmt: skip
+        says = f"b has dimension {other.low} or more, a at most {one.high} ({where})"
+        result.b_not_in_a = Separation(says, True, result.sizes)

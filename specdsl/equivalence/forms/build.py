@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any
 
 from specdsl.equivalence.forms.arrays import FormArrays, with_options
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World, atom_form
-from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Place, Replacement, Slot, Var, slot_of
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Place, Slot, Var
 from specdsl.equivalence.forms.opening import opened
 from specdsl.equivalence.subject import Subject
 from specdsl.folds import unrolled
 from specdsl.ir import Apply, Choice, Factor, Fold, Given, Initial, Measured, Node, Part, Scalar, Site, topological
-from specdsl.node_sizes import with_sizes
 from specdsl.operators.registry import is_built_in
 from specdsl.sizes import Size
 
@@ -117,7 +115,9 @@ class Builder:
                 arguments = tuple(self._values[child] for child in node.children)
                 return self._opaque("measured", node.name, node, dict(node.options), arguments)
             case Given():
-                raise NoForm(f"`{node.name}` is brought anew by every pass")
+                axes = self.axes(node.shape)
+                kept = tuple(size for size in axes if size != ONE)
+                return atom_form(Key("site", f"{node.name} (given)", kept), axes, self.world)
         raise NoForm(f"a value of all modules ({type(node).__name__})")
 
     def _number(self, node: Scalar) -> Form:
@@ -163,7 +163,7 @@ class Builder:
         if isinstance(factor.start, Apply) and factor.start.definition.draw is not None:
             if factor.start.option("seed") is not None:
                 return self._drawn(node.name, factor.start, axes)
-            return atom_form(Key("frozen", node.name, kept, (str(factor.start.operator),)), axes, self.world)
+            return atom_form(Key("frozen", node.name, kept, law(factor.start)), axes, self.world)
         return self.start(node.name)
 
     def _part(self, node: Part) -> Form:
@@ -243,6 +243,11 @@ class Builder:
         return atom_form(key, axes, self.world)
 
 
+def law(draw: Apply) -> tuple[str, ...]:
+    """The law of a random start, as text: equal laws may be equal draws."""
+    return (draw.operator, *with_options({key: value for key, value in draw.options if key != "shape"}))
+
+
 def _summed_over(body: Form, index: str, count: Size) -> Form:
     """The sum over an index that stands in the body as the place `index` of an axis."""
     symbol = Size.symbol(index)
@@ -251,7 +256,6 @@ def _summed_over(body: Form, index: str, count: Size) -> Form:
         if index in term.coefficient.symbols:
             raise NoForm(f"a sum over {index} with {index} as a number")
         running = Var(count)
-        by: dict[Var, Slot] = {}
         atoms = []
         for atom in term.atoms:
             if any(index in argument.token for argument in atom.key.arguments):
@@ -261,7 +265,7 @@ def _summed_over(body: Form, index: str, count: Size) -> Form:
         out = tuple(_running(slot, symbol, running) for slot in term.out)
         if any(place.var is running for slot in out for place in slot):
             raise NoForm("a sum over the places of its own value")
-        changed = Term(term.coefficient, tuple(atoms), out).replaced(by)
+        changed = Term(term.coefficient, tuple(atoms), out)
         if running not in changed.vars:
             changed = Term(changed.coefficient * count, changed.atoms, changed.out)
         terms.append(changed)
@@ -278,6 +282,3 @@ def _running(slot: Slot, symbol: Size, running: Var) -> Slot:
         else:
             result.append(place)
     return tuple(result)
-
-
-__all__ = ["Builder", "Fraction", "Replacement", "slot_of", "with_sizes"]

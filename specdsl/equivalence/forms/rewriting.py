@@ -24,6 +24,10 @@ def rewritten(term: Term, world: World) -> Iterator[Term]:
         if step is not None:
             waiting.extend(step)
             continue
+        opened = _opened_entries(now, world)
+        if opened is not None:
+            waiting.extend(opened)
+            continue
         inverted = _uninverted(now, world)
         if inverted is not None:
             waiting.extend(inverted)
@@ -63,6 +67,26 @@ def _collected(term: Term) -> Term:
         if (key.name == "entries" and power.denominator == 1 and power > 0) or power:
             atoms.append(Atom(key, slots, power))
     return Term(term.coefficient, tuple(atoms), term.out)
+
+
+def _opened_entries(term: Term, world: World) -> list[Term] | None:
+    """`sqrt(x)^2 = x`: what stands under a root and has lost it is written out again."""
+    for place, atom in enumerate(term.atoms):
+        if atom.key.name != "entries" or atom.power.denominator != 1 or atom.power < 1:
+            continue
+        (inner,) = atom.key.arguments
+        rest = [other for at, other in enumerate(term.atoms) if at != place]
+        if atom.power > 1:
+            rest.append(Atom(atom.key, atom.slots, atom.power - 1))
+        made = []
+        for piece in inner.fresh():
+            own = [slot for slot, size in zip(piece.out, inner.axes, strict=True) if size != ONE]
+            whole = Term(term.coefficient * piece.coefficient, (*rest, *piece.atoms), term.out)
+            met = _with_equal(whole, list(zip(atom.slots, own, strict=True)), world)
+            if met is not None:
+                made.append(met)
+        return made
+    return None
 
 
 def _uses(term: Term) -> dict[Var, int]:

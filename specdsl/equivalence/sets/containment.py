@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from specdsl.equivalence.forms.form import Atom, Form, Term
+from specdsl.equivalence.forms.form import Form, Term
 from specdsl.equivalence.forms.index import ONE, ZERO, NoForm
 from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets.image import Image
-from specdsl.equivalence.sets.matching import candidates, frozen_renamings
+from specdsl.equivalence.sets.matching import candidates
 from specdsl.equivalence.sets.rank import rank_bound
 from specdsl.sizes import Size
 
@@ -46,15 +46,11 @@ class KnownRank:
 
 def contained(a: Image, b: Image, known: KnownRank | None = None) -> Certificate | None:
     """A certificate that every value of a is one of b, or None if none was found."""
-    tried = 0
-    for forms in frozen_renamings(a.forms, b.forms):
-        theirs = Image(forms, b.factors, b.world, b.steps)
-        for certificate in _certificates(a, theirs, known):
-            tried += 1
-            if certificate is not None:
-                return certificate
-            if tried > MOST_TRIED:
-                return None
+    for tried, certificate in enumerate(_certificates(a, b, known)):
+        if certificate is not None:
+            return certificate
+        if tried > MOST_TRIED:
+            return None
     return None
 
 
@@ -151,6 +147,3 @@ def _is_within(value: Form, wanted: str, a: Image) -> bool:
     return wanted in RANGES.get(a.factors[term.atoms[0].key.name].range, frozenset()) and (
         number == 1 or wanted in ("nonnegative", "positive")
     )
-
-
-__all__ = ["Atom", "Certificate", "Size", "contained"]

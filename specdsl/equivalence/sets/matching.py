@@ -136,10 +136,9 @@ def _frozen(forms: Mapping[str, Form]) -> dict[str, Key]:
 
 def equal_up_to_names(a: Image, b: Image) -> Renaming | None:
     """A renaming under which both are the same map, or None."""
-    for theirs in frozen_renamings(a.forms, b.forms):
-        for renaming in renamings(a.factors, b.factors):
-            if renamed(theirs, renaming, a.factors) == dict(a.forms):
-                return renaming
+    for renaming in renamings(a.factors, b.factors):
+        if renamed(b.forms, renaming, a.factors) == dict(a.forms):
+            return renaming
     return None
 
 

@@ -76,14 +76,13 @@ def accepted(image: Image, proposal: Proposal) -> Image | None:
     """The image after a proposal, if the exact check says that it is the same and simpler."""
     forms = proposal.forms if proposal.down is None else image.put(proposal.down)
     assert forms is not None
-    back = {name: form.put(proposal.up) for name, form in forms.items()}
-    if any(back[name] != image.forms[name] for name in back):
-        return None
     factors = {name: space for name, space in image.factors.items() if name not in proposal.gone} | proposal.spaces
     down = proposal.down_text or {name: form_text(form) for name, form in (proposal.down or {}).items()}
     step = Step(proposal.rule, down, {name: form_text(form) for name, form in proposal.up.items()}, proposal.condition)
     after = image.over(forms, factors, step)
-    return after if after.complexity < image.complexity else None
+    if after.complexity >= image.complexity:
+        return None
+    return after if all(form.put(proposal.up) == image.forms[name] for name, form in forms.items()) else None
 
 
 # ------------------------------------------------------------------------------------------ helpers of the rules
@@ -212,7 +211,7 @@ def never_zero(key: Key, power: Fraction) -> str | None:
         return f"no entry of {key.name} is zero"
     if key.kind in ("frozen", "start", "draw"):
         return f"no entry of {key_text(key)} is zero"
-    if key.name == "entries" and power.denominator == 2:
+    if key.name == "entries" and power.denominator == 2 and (power < 0 or not key.trained):
         inner = key_text(key).removeprefix("(").removesuffix(")")
         return f"the norms in {inner} are not zero"
     if key.kind == "operator" and key.name == "exp":
@@ -556,6 +555,7 @@ def _free_beside(image: Image, name: str, uses: list[Use], inner: int) -> Iterat
         return
     inner_vars = [next(v for v, a in (one or {}).items() if a == inner) for one in numbers]
     beside: list[set[str]] = []
+    axes: set[tuple[tuple[str, int], ...]] = set()
     for use, var in zip(uses, inner_vars, strict=True):
         if any(place.var is var for slot in use.term.out for place in slot):
             return
@@ -563,7 +563,9 @@ def _free_beside(image: Image, name: str, uses: list[Use], inner: int) -> Iterat
         if not others or any(a.key.kind != "trained" or a.power != 1 for a in others):
             return
         beside.append({a.key.name for a in others})
-    if len({frozenset(one) for one in beside}) != 1:
+        axes.add(tuple(sorted((a.key.name, axis) for a in others for axis, slot in enumerate(a.slots)
+                              if any(place.var is var for place in slot))))  # fmt: skip
+    if len({frozenset(one) for one in beside}) != 1 or len(axes) != 1:
         return
     partners = beside[0]
     if any(len(image.uses(p)) != len(uses) or any(u.atom is None for u in image.uses(p)) for p in partners):
