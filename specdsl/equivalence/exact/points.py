@@ -258,14 +258,11 @@ class _Drawing:
         n, m = int(self.environment["n"]), int(self.environment["m"])
         tokens = int(self.environment.setdefault("tokens", 3))
         self.environment = {"layer": 0, "layers": 1, **self.environment}
-        decompositions = [
-            node
-            for subject in self.subjects
-            for node in base_decompositions([*subject.values.values(), *subject.ir.roots()])
-        ]
-        operators = {node.operator for node in decompositions}
-        if operators:
-            W, parts = drawn_base(operators, self.generic, (self.seed, "site", self.salts.all), n, m)
+        decompositions: dict[Apply, bool] = {}
+        for subject in self.subjects:
+            decompositions |= base_decompositions([*subject.values.values(), *subject.ir.roots()])
+        if decompositions:
+            W, parts = drawn_base(decompositions, self.generic, (self.seed, "site", self.salts.all), n, m)
         else:
             W, parts = self._entries(("site", "W"), (n, m)), {}
         b, x = self._entries(("site", "b"), (m,)), self._entries(("site", "x"), (tokens, n))

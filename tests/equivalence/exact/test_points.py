@@ -158,9 +158,15 @@ def test_an_index_picks_different_places_within_its_range() -> None:
 
 
 def test_what_decomposes_more_than_the_base_is_refused() -> None:
-    a, b = pair("U, S, V = svd(W.T) | W' = W + (U@diag(d)@V).T | d ~ zeros")
+    a, b = pair("U, S, V = svd(2*W) | W' = W + U@diag(d)@V | d ~ zeros")
     with pytest.raises(NotExact, match="`svd`"):
         sample((a, b), environment(), 0)
+
+
+def test_the_transposed_base_is_decomposed_alike() -> None:
+    a, b = pair("U, S, V = svd(W.T) | W' = (U@diag(S + d)@V).T | d ~ zeros")
+    point = sample((a, b), environment(), 0)
+    assert same(starts(a, point)["W'"], point.site["W"])
 
 
 @pytest.mark.parametrize("formula", ["Q, R = qr(W) | W' = Q@(R + D)", "P, Q, R = lu(W) | W' = P@Q@(R + D)"])
