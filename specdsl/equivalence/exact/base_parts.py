@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,26 +18,37 @@ DECOMPOSITIONS = ("svd", "qr", "lu", "ldu", "eigh")
 Parts = tuple[ExactArray, ...]
 
 
-def base_decompositions(roots: Iterable[Node]) -> list[Apply]:
-    """The decompositions of W itself that expressions read."""
-    found = []
+def base_decompositions(roots: Iterable[Node]) -> dict[Apply, bool]:
+    """The decompositions of W that expressions read, and whether they are those of `W.T`."""
+    found = {}
     for node in topological(roots):
         if isinstance(node, Apply) and node.operator in DECOMPOSITIONS:
             (argument,) = node.arguments
-            if isinstance(argument, Site) and argument.name == "W":
-                found.append(node)
+            is_transposed = isinstance(argument, Apply) and argument.operator == "transpose"
+            base = argument.children[0] if is_transposed else argument
+            if isinstance(base, Site) and base.name == "W":
+                found[node] = is_transposed
     return found
 
 
-def drawn_base(operators: set[str], generic: Generic, key: Key, n: int, m: int) -> tuple[ExactArray, dict[str, Parts]]:
-    """`W : n x m`, and the parts of its decompositions by operator.
+def drawn_base(
+    decompositions: Mapping[Apply, bool], generic: Generic, key: Key, n: int, m: int
+) -> tuple[ExactArray, dict[str, Parts]]:
+    """`W : n x m`, and the parts of its decompositions (or of all those of `W.T`) by operator.
 
     Raises:
         NotExact: the parts of several decompositions of one W are not known together.
         NoPoint: signs of the parts are not decided.
     """
-    if not operators:
-        return generic.entries((*key, "W"), (n, m)), {}
+    if len(set(decompositions.values())) > 1:
+        raise NotExact("svd", "decompositions of a matrix and of its transpose")
+    if True in decompositions.values():
+        turned, found = _drawn({node.operator for node in decompositions}, generic, key, m, n)
+        return generic.xp.permute(turned, (1, 0)), found
+    return _drawn({node.operator for node in decompositions}, generic, key, n, m)
+
+
+def _drawn(operators: set[str], generic: Generic, key: Key, n: int, m: int) -> tuple[ExactArray, dict[str, Parts]]:
     if operators == {"lu", "ldu"}:
         W, parts = _lu(generic, key, n, m)
         return W, {"lu": parts, "ldu": _ldu(generic.xp, parts)}

@@ -150,6 +150,7 @@ def sample(
     hyper: Sequence[Mapping[str, Number]] = (),
     tries: int = TRIES,
     is_checked: bool = True,
+    with_starts: bool = False,
 ) -> Point:
     """A random point at which every value of the subjects exists.
 
@@ -158,9 +159,11 @@ def sample(
         sizes: of the module, and hyper-parameters that the specs leave open; see `shapes_for`.
         arrays: the namespace, by default over the first field.
         kind: `generic`; `start`, with trained factors at their starts; or `small`, for witnesses.
-        coupling: what factors of the second spec stand for; their values and random starts are those of the first.
+        coupling: what factors of the second spec stand for; their values and random starts are those of the first,
+            whatever the kind of the start is, but for an explicit `std`.
         hyper: for every spec hyper-parameters that replace its own.
         is_checked: whether the values are computed, and the point is drawn anew where one does not exist.
+        with_starts: whether the values at the start have to exist too.
 
     Raises:
         NotExact: a value cannot be computed over these numbers, or no point was found.
@@ -175,6 +178,8 @@ def sample(
                 point = drawing.point()
                 for subject in subjects if is_checked else ():
                     values(subject, point)
+                    if with_starts:
+                        starts(subject, point)
                 point.roots = xp.ring.roots
                 return point
             except NoPoint as missing:
@@ -253,14 +258,11 @@ class _Drawing:
         n, m = int(self.environment["n"]), int(self.environment["m"])
         tokens = int(self.environment.setdefault("tokens", 3))
         self.environment = {"layer": 0, "layers": 1, **self.environment}
-        decompositions = [
-            node
-            for subject in self.subjects
-            for node in base_decompositions([*subject.values.values(), *subject.ir.roots()])
-        ]
-        operators = {node.operator for node in decompositions}
-        if operators:
-            W, parts = drawn_base(operators, self.generic, (self.seed, "site", self.salts.all), n, m)
+        decompositions: dict[Apply, bool] = {}
+        for subject in self.subjects:
+            decompositions |= base_decompositions([*subject.values.values(), *subject.ir.roots()])
+        if decompositions:
+            W, parts = drawn_base(decompositions, self.generic, (self.seed, "site", self.salts.all), n, m)
         else:
             W, parts = self._entries(("site", "W"), (n, m)), {}
         b, x = self._entries(("site", "b"), (m,)), self._entries(("site", "x"), (tokens, n))
@@ -344,7 +346,7 @@ class _Drawing:
             name, dot, rest = label.partition(".")
             owner, origin = self._origin(number, name)
             drawn_shape = (*shape[:-2], shape[-1], shape[-2]) if origin.is_transposed and len(shape) > 1 else shape
-            key = ("start", owner, origin.name + dot + rest, node.operator)
+            key = ("start", owner, origin.name + dot + rest)
             value = self._fitted(self._drawn(key, node.operator, drawn_shape, options), origin.is_transposed, shape)
         side.drawn[label] = value
         return value

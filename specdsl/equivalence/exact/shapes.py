@@ -7,10 +7,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from specdsl.equivalence.subject import Subject
 from specdsl.facts import rank_bound
-from specdsl.ir import SpecIR, topological
+from specdsl.ir import Node, SpecIR, topological
+from specdsl.node_sizes import own_sizes
 from specdsl.sizes import Environment, Number, UnknownSize
 
 CELLS = ("n < m", "n = m", "n > m")
@@ -76,8 +78,22 @@ def environments(subjects: Sequence[Subject], shape: Shape) -> list[dict[str, Nu
 
 
 def is_open(ir: SpecIR) -> bool:
-    """Whether a spec leaves its rank open."""
-    return "r" in ir.hyper and ir.hyper["r"].is_default
+    """Whether a spec reads a rank and leaves it open."""
+    return "r" in ir.hyper and ir.hyper["r"].is_default and "r" in _read(ir)
+
+
+@lru_cache(maxsize=512)
+def _read_symbols(roots: tuple[Node, ...]) -> frozenset[str]:
+    return frozenset(name for node in topological(roots) for size in own_sizes(node) for name in size.symbols)
+
+
+def _read(ir: SpecIR) -> set[str]:
+    """The sizes and hyper-parameters that a spec reads, those behind others too."""
+    names = set(_read_symbols(tuple(ir.roots())))
+    names |= {name for factor in ir.factors.values() for size in factor.shape for name in size.symbols}
+    for _ in ir.hyper:
+        names |= {inner for name in names & ir.hyper.keys() for inner in ir.hyper[name].value.symbols}
+    return names
 
 
 def _environment(ir: SpecIR, sizes: Environment, hyper: Mapping[str, Number]) -> dict[str, Number]:
@@ -122,6 +138,8 @@ def meets(
             environment = _environment(subject.ir, sizes, changed)
             together = {**environment, **together}
             if not all(condition.holds(environment) for condition in subject.ir.conditions):
+                return False
+            if any(size.value(environment) < 1 for factor in subject.ir.factors.values() for size in factor.shape):
                 return False
         return conditions is None or bool(conditions(together))
     except (UnknownSize, ZeroDivisionError, ValueError, OverflowError):

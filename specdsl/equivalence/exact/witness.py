@@ -116,7 +116,7 @@ def _differences(
         except NoPoint:
             continue
         except NotExact as refusal:
-            if refusal.operator == "point":
+            if refusal.operator in ("point", "renaming"):
                 continue
             return None
     return found

@@ -30,8 +30,14 @@ NOT_RATIONAL = {
 }  # fmt: skip
 NOT_IN_BALLS = {"eigh", "ldu", "lu", "qr", "svd"}
 """Operators without a value even in balls."""
+SOMETIMES = {
+    "field": {"log", "orth"},
+    "rationals": {"colnorm", "elpower", "fft2", "ifft2", "keep", "log", "norm", "orth", "rownorm", "sqrt"},
+    "balls": {"quantise"},
+}
+"""Operators that are refused for some numbers: roots of other than squares, infinity, numbers too close to a step."""
 FIELD, RATIONALS, BALLS = ExactArrays(Field()), ExactArrays(Rationals()), ExactArrays(Balls())
-ROUNDS = 12
+ROUNDS = 8
 
 
 def whole(array: Any) -> Any:
@@ -127,18 +133,16 @@ def same_in_the_field(value: Any, expected: Any) -> bool:
     return [FIELD.ring.number(text) for text in texts] == value.value.ravel().tolist()
 
 
-@pytest.mark.parametrize("xp", [FIELD, RATIONALS, BALLS], ids=["field", "rationals", "balls"])
-def test_what_has_no_exact_value_is_refused_by_name(xp: ExactArrays) -> None:
-    named = {id(FIELD): NOT_IN_A_FIELD, id(RATIONALS): NOT_RATIONAL, id(BALLS): NOT_IN_BALLS}[id(xp)]
+@pytest.mark.parametrize(
+    ("kind", "xp", "named"),
+    [("field", FIELD, NOT_IN_A_FIELD), ("rationals", RATIONALS, NOT_RATIONAL), ("balls", BALLS, NOT_IN_BALLS)],
+)
+def test_what_has_no_exact_value_is_refused_and_listed(kind: str, xp: ExactArrays, named: set[str]) -> None:
     refused = set()
     for name in COMPUTED:
-        reasons = []
-        for arrays, options in whole_cases(name):
-            if any(np.any((array != 0) & (array != 1)) for array in arrays):
-                reasons.append(refusal(xp, name, arrays, options))
-        if reasons and all(reasons):
+        if any(refusal(xp, name, arrays, options) for arrays, options in whole_cases(name)):
             refused.add(name)
-    assert refused == named
+    assert refused == named | SOMETIMES[kind]
 
 
 def refusal(xp: ExactArrays, name: str, arrays: list[Any], options: dict[str, Any]) -> bool:
