@@ -19,7 +19,8 @@ from specdsl.sizes import Number, Opaque, Size, UnknownSize
 CELLS = ("n<m", "n=m", "n>m")
 N, M, R = Size.symbol("n"), Size.symbol("m"), Size.symbol("r")
 _SAMPLES = 6
-_STEPS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 60, 64, 96, 128, 256, 512, 768)
+_PER_TOTAL = 2
+_LARGEST = 60
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,9 @@ def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
 
 
 def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | None:
-    for is_roomy, least_rank in ((True, 2), (False, 2), (False, 1)):
-        samples = list(itertools.islice(_samples(name, a, b, conditions, is_roomy, least_rank), _SAMPLES))
+    for is_roomy, least, least_rank in itertools.product((True, False), (3, 2, 1), (2, 1)):
+        found = _samples(name, a, b, conditions, is_roomy, least, least_rank)
+        samples = list(itertools.islice(found, _SAMPLES))
         if samples:
             return Cell(name, tuple(samples), _given(name, samples, conditions))
     return None
@@ -128,26 +130,27 @@ def _given(name: str, samples: Sequence[Mapping[str, Number]], conditions: Condi
 
 
 def _samples(
-    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least_rank: int
+    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least: int, least_rank: int
 ) -> Iterator[dict[str, Number]]:
     """Sizes of modules in a cell, small ones first; `is_roomy`: larger than the rank bounds of both specs."""
+    seen: set[tuple[tuple[str, Number], ...]] = set()
     free = [symbol for symbol in _symbols(a, b) if symbol not in ("n", "m", "tokens")]
     hyper = {**_settings(a), **_settings(b)}
-    found = 0
-    for rank, total in itertools.product((least_rank, least_rank + 1), range(2, 130)):
-        for n, m in _pairs(total, name, _granularity(a, b)):
+    step = _granularity(a, b)
+    for total in range(2, _LARGEST):
+        taken = 0
+        for (n, m), rank in itertools.product(_pairs(total, name, step), (least_rank, least_rank + 1)):
+            if min(n, m) < least or taken == _PER_TOTAL:
+                continue
             sizes: dict[str, Number] = {"n": n, "m": m, "tokens": 5, "r": rank, "layer": 0, "layers": 1}
             sizes |= {symbol: rank for symbol in free if symbol not in hyper and symbol not in sizes}
-            for key, value in conditions.sizes.items():
-                sizes[key] = value
+            sizes |= conditions.sizes
             sizes |= _values(hyper, sizes)
-            if _legal(sizes, name, a, b, conditions, is_roomy):
+            key = tuple(sorted(sizes.items()))
+            if key not in seen and _legal(sizes, name, a, b, conditions, is_roomy):
+                seen.add(key)
+                taken += 1
                 yield sizes
-                found += 1
-                if found % 3 == 0:
-                    break
-        if found % 3 == 0 and found:
-            continue
 
 
 def _pairs(total: int, name: str, step: int) -> Iterator[tuple[int, int]]:
@@ -214,7 +217,7 @@ def _legal(
         if not all(_holds(condition, subject, sizes) for condition in subject.ir.conditions):
             return False
         bound = subject.spec.facts.rank_bound
-        if is_roomy and bound is not None and "r" not in conditions.symbols:
+        if is_roomy and bound is not None:
             try:
                 if not subject.size(bound).value(sizes) < min(n, m):
                     return False

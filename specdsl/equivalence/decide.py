@@ -181,6 +181,3 @@ def _value(image: Image | None) -> str:
 
     assert image is not None
     return ", ".join(f"{name} = {form_text(form)}" for name, form in image.forms.items())
-
-
-

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from specdsl import tree
 from specdsl.equivalence.forms.build import Builder
 from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.matching import renamed
 from specdsl.equivalence.subject import Subject, decomposes_base
-from specdsl import tree
 from specdsl.ir import Apply, topological
 from specdsl.printing.expression_text import expression_text
 from specdsl.printing.syntax_text import SyntaxText
@@ -18,9 +18,7 @@ from specdsl.printing.syntax_text import SyntaxText
 
 def penalties(a: Subject, b: Subject, reaches: Sequence[Reach]) -> tuple[str, ...]:
     """`same`, or one line for each penalty that the other spec has not."""
-    ours, theirs = (
-        {penalty.text: penalty.value for penalty in subject.ir.penalties} for subject in (a, b)
-    )
+    ours, theirs = ({penalty.text: penalty.value for penalty in subject.ir.penalties} for subject in (a, b))
     if not ours and not theirs:
         return ("same",)
     first = reaches[0] if reaches else None

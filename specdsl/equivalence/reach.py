@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from specdsl.affine import W
 from specdsl.equivalence.cells import Cell
 from specdsl.equivalence.exact.jacobian import dimension_lower_bound
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.forms.build import Builder
 from specdsl.equivalence.forms.form import Form, World
 from specdsl.equivalence.forms.index import NoForm
-from specdsl.equivalence.sets.containment import Certificate, contained
-from specdsl.equivalence.sets.dimension import upper_bound
+from specdsl.equivalence.sets.containment import Certificate, KnownRank, contained
+from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.invariants import Separation, separated, shown
 from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names
@@ -126,9 +127,9 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
             return result
         if result.pointwise is not None:
             result.equal = result.pointwise
-            result.a_reduced, result.b_reduced = result.a, result.b
+            result.a_reduced = result.b_reduced = reduced(result.a)
         else:
-            _compare(result)
+            _compare(result, a, b)
     except NoForm as problem:
         result.problem = str(problem)
     if not only_pointwise:
@@ -138,15 +139,15 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
     return result
 
 
-def _compare(result: Reach) -> None:
+def _compare(result: Reach, a: Subject, b: Subject) -> None:
     assert result.a is not None
     assert result.b is not None
     one, other = result.a_reduced, result.b_reduced = reduced(result.a), reduced(result.b)
     result.equal = equal_up_to_names(one, other)
     if result.equal is not None:
         return
-    result.a_in_b = contained(one, other)
-    result.b_in_a = contained(other, one)
+    result.a_in_b = contained(one, other, _known_rank(a, b, result))
+    result.b_in_a = contained(other, one, _known_rank(b, a, result))
     sizes = result.sizes
     if result.a_in_b is None:
         result.a_not_in_b = separated(one, other, sizes)
@@ -154,6 +155,17 @@ def _compare(result: Reach) -> None:
         result.b_not_in_a = separated(other, one, sizes)
     if result.a_in_b is None and result.b_in_a is None:
         result.translate = _is_translate(one, other)
+
+
+def _known_rank(subject: Subject, other: Subject, result: Reach) -> KnownRank | None:
+    """The bound of the rank of `W' - W` that the expression says."""
+    bound = subject.spec.facts.rank_bound
+    if bound is None or "W'" not in subject.values:
+        return None
+    assert result.a is not None
+    decompose = decomposes_base(subject) or decomposes_base(other)
+    base = Builder(subject, result.a.world, decompose, result.cell.resolved).form(W)
+    return KnownRank("W'", base, result.cell.resolved(subject.size(bound)))
 
 
 def _is_translate(a: Image, b: Image) -> bool:
@@ -181,6 +193,11 @@ def _bounds(subject: Subject, image: Image | None, result: Reach) -> Bounds | No
             high = upper_bound(image, result.sizes)
         except (NotExact, NoPoint, NoForm, ValueError):
             high = None
+    if image is not None:
+        try:
+            return Bounds(lower_bound(image, result.sizes), high, True)
+        except (NotExact, NoPoint, NoForm):
+            pass
     try:
         low = dimension_lower_bound(subject, result.sizes, tries=1)
     except (NotExact, NoPoint):

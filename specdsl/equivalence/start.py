@@ -51,6 +51,9 @@ def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[s
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
                            identity_b=identity_b)  # fmt: skip
     kind, ratio, direction = found[0]
+    if kind == "different" and any(_laws_differ(a, b, one) for one in reaches):
+        return StartResult("?", "unknown", assumptions=assumptions, identity_a=identity_a, identity_b=identity_b,
+                           reason="random starts of one shape have different laws, which can be paired in many ways")  # fmt: skip
     status = "refuted" if kind == "different" else "supported"
     return StartResult(
         {"same": "=", "proportional": "~", "contained": "<" if direction == "a in b" else ">"}.get(kind, "x"),
@@ -123,6 +126,16 @@ def _draws(subject: Subject, reach: Reach) -> dict[str, tuple[Law, tuple[Size, .
     return found
 
 
+def _laws_differ(a: Subject, b: Subject, reach: Reach) -> bool:
+    """Whether both specs have a random start of one shape that no law is left for in the other."""
+    ours, theirs = list(_draws(a, reach).values()), list(_draws(b, reach).values())
+    for draw in list(ours):
+        if draw in theirs:
+            ours.remove(draw)
+            theirs.remove(draw)
+    return any(sorted(map(str, one[1])) == sorted(map(str, other[1])) for one in ours for other in theirs)
+
+
 def _compared(a: Subject, b: Subject, reach: Reach, coupling: Coupling) -> tuple[str, str | None, str | None]:
     point = sample([a, b], reach.sizes, 0, kind="start", coupling=coupling)
     one, other = _scaled(a, point, 0), _scaled(b, point, 1)
@@ -180,6 +193,3 @@ def _small_fraction(value: int) -> str | None:
         if abs(top) < 200_000:
             return str(Fraction(top, bottom))
     return None
-
-
-

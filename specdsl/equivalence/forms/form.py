@@ -310,7 +310,7 @@ class Form:
         if not self.axes or not right.axes:
             raise NoForm("a product with a number")
         if len(self.axes) > 2 or len(right.axes) > 2:
-            raise NoForm("a product of stacks")
+            return _stacked_product(self, right)
         inner = 0
         _bound(len(self.terms) * len(right.terms))
         terms = []
@@ -320,6 +320,16 @@ class Form:
                 if term is not None:
                     terms.append(term)
         return Form.of((*self.axes[:-1], *right.axes[1:]), terms, self.world)
+
+    def outer(self, other: Form) -> Form:
+        """All products of an entry of this and one of the other; the axes of this come first."""
+        terms = [
+            Term(left.coefficient * right.coefficient, left.atoms + right.atoms, left.out + right.out)
+            for left in self.terms.values()
+            for right in other.terms.values()
+            for left, right in [(left.fresh(), right.fresh())]
+        ]
+        return self._like(terms, (*self.axes, *other.axes))
 
     def transposed(self, order: Sequence[int]) -> Form:
         terms = [Term(t.coefficient, t.atoms, tuple(t.out[axis] for axis in order)) for t in self.terms.values()]
@@ -368,43 +378,58 @@ class Form:
         return Form.of(self.axes, result, self.world)
 
 
+def _stacked_product(left: Form, right: Form) -> Form:
+    """The product of two stacks of matrices, matrix by matrix."""
+    from specdsl.equivalence.forms.arrays import FormArrays
+
+    if len(left.axes) != len(right.axes) or left.axes[:-2] != right.axes[:-2]:
+        raise NoForm("a product of stacks of different shapes")
+    stack = "abcdef"[: len(left.axes) - 2]
+    return FormArrays(left.world).einsum(f"{stack}xy,{stack}yz->{stack}xz", left, right)
+
+
 def _bound(count: int) -> None:
     if count > MOST_TERMS:
         raise NoForm(f"a sum of more than {MOST_TERMS} networks")
 
 
-def _put(term: Term, values: Mapping[str, Form], world: World) -> Iterator[Term]:
-    for place, atom in enumerate(term.atoms):
+def _put(term: Term, values: Mapping[str, Form], world: World, done: int = 0) -> Iterator[Term]:
+    """The term with factors replaced, from its atom number `done` on; what was put in stays as it is."""
+    for place, atom in enumerate(term.atoms[done:], done):
         if not (atom.key.trained & values.keys()):
             continue
-        rest = Term(term.coefficient, term.atoms[:place] + term.atoms[place + 1 :], term.out)
-        if atom.key.kind == "trained":
-            value = values[atom.key.name]
-            if atom.power != 1:
-                value = value.power(atom.power)
-        else:
-            arguments = tuple(argument.put(values) for argument in atom.key.arguments)
-            value = operator_form(atom.key, arguments, world).power(atom.power)
+        value = _value_of(atom, values, world)
+        before, after = term.atoms[:place], term.atoms[place + 1 :]
         for piece in value.fresh():
-            slots = [slot for slot, size in zip(piece.out, value.axes, strict=True) if size != ONE]
+            slots = tuple(slot for slot, size in zip(piece.out, value.axes, strict=True) if size != ONE)
             if len(slots) != len(atom.slots):
                 raise NoForm(f"a value of {len(slots)} axes for `{atom.key.name}` of {len(atom.slots)}")
-            merged: Term | None = Term(
-                rest.coefficient * piece.coefficient, rest.atoms + piece.atoms, (*rest.out, *slots, *atom.slots)
-            )
-            count = len(rest.out)
-            for axis in range(len(slots)):
-                assert merged is not None
-                by = unified(merged.out[count + axis], merged.out[count + len(slots) + axis], world.at_most)
-                if by is None:
-                    merged = None
-                    break
-                merged = merged.replaced(by)
-            if merged is not None:
-                closed = Term(merged.coefficient, merged.atoms, merged.out[:count])
-                yield from _put(_counted(merged, closed), values, world)
+            atoms = before + piece.atoms + after
+            merged = Term(term.coefficient * piece.coefficient, atoms, (*term.out, *slots, *atom.slots))
+            met = _met(merged, len(term.out), len(slots), world)
+            if met is not None:
+                closed = Term(met.coefficient, met.atoms, met.out[: len(term.out)])
+                yield from _put(_counted(met, closed), values, world, place + len(piece.atoms))
         return
     yield term
+
+
+def _value_of(atom: Atom, values: Mapping[str, Form], world: World) -> Form:
+    if atom.key.kind == "trained":
+        value = values[atom.key.name]
+    else:
+        value = operator_form(atom.key, tuple(argument.put(values) for argument in atom.key.arguments), world)
+    return value if atom.power == 1 else value.power(atom.power)
+
+
+def _met(term: Term, start: int, count: int, world: World) -> Term | None:
+    """A term with `count` axes from `start` on made one with as many after them; None where they never meet."""
+    for axis in range(start, start + count):
+        by = unified(term.out[axis], term.out[axis + count], world.at_most)
+        if by is None:
+            return None
+        term = term.replaced(by)
+    return term
 
 
 def _counted(before: Term, after: Term) -> Term:

@@ -117,7 +117,7 @@ def _is_bound(slot: Slot, size: Size, uses: dict[Var, int], term: Term) -> bool:
 def _uninverted(term: Term, world: World) -> list[Term] | None:
     """`K inverse(K) = I`, said of the leading atom of K: it becomes what is left of K, moved to the other side."""
     for place, atom in enumerate(term.atoms):
-        if atom.key.name != "inverse" or atom.power != 1 or len(atom.slots) != 2:
+        if atom.key.name != "inverse" or atom.power != 1 or len(atom.slots) < 2:
             continue
         lead = leading(atom.key)
         if lead is None:
@@ -135,56 +135,69 @@ def _uninverted(term: Term, world: World) -> list[Term] | None:
 def leading(key: Key) -> tuple[str, Key, bool] | None:
     """Of an inverse: the term of its matrix that is one atom alone, the last by its text; whether it is transposed."""
     (inner,) = key.arguments
-    if len(inner.terms) < 1 or len(inner.axes) != 2:
-        return None
     found = None
     for text, term in inner.terms.items():
-        if len(term.atoms) == 1 and term.atoms[0].power == 1 and len(term.atoms[0].slots) == 2:
-            slots = term.atoms[0].slots
-            if slots == term.out and slots[0] != slots[1]:
-                found = (text, term.atoms[0].key, False)
-            elif slots == term.out[::-1] and slots[0] != slots[1]:
-                found = (text, term.atoms[0].key, True)
+        if len(term.atoms) != 1 or term.atoms[0].power != 1 or len(term.atoms[0].slots) != len(inner.axes):
+            continue
+        slots, out = term.atoms[0].slots, term.out
+        if slots[:-2] != out[:-2] or slots[-2] == slots[-1]:
+            continue
+        if slots[-2:] == out[-2:]:
+            found = (text, term.atoms[0].key, False)
+        elif slots[-2:] == (out[-1], out[-2]):
+            found = (text, term.atoms[0].key, True)
     return found
 
 
 def _beside(term: Term, place: int, other: int, text: str, flipped: bool, world: World) -> list[Term] | None:
     """The term with `lead @ inverse` or `inverse @ lead` written out, where they stand side by side."""
     inverse, lead = term.atoms[place], term.atoms[other]
-    rows, columns = lead.slots if not flipped else lead.slots[::-1]
+    stack = inverse.slots[:-2]
+    if lead.slots[:-2] != stack:
+        return None
+    rows, columns = lead.slots[-2:] if not flipped else (lead.slots[-1], lead.slots[-2])
     uses = _uses(term)
-    size = inverse.key.axes[0]
+    size = inverse.key.axes[-1]
     (inner,) = inverse.key.arguments
     number = inner.terms[text].coefficient
     rest = [atom for at, atom in enumerate(term.atoms) if at not in (place, other)]
-    if columns == inverse.slots[0] and _is_bound(columns, size, uses, term):
-        outer_left, outer_right, after = rows, inverse.slots[1], True
-    elif rows == inverse.slots[1] and _is_bound(rows, size, uses, term):
-        outer_left, outer_right, after = inverse.slots[0], columns, False
+    if columns == inverse.slots[-2] and _is_bound(columns, size, uses, term):
+        outer_left, outer_right, after = rows, inverse.slots[-1], True
+    elif rows == inverse.slots[-1] and _is_bound(rows, size, uses, term):
+        outer_left, outer_right, after = inverse.slots[-2], columns, False
     else:
         return None
-    by = unified(outer_left, outer_right, world.at_most)
-    made: list[Term] = []
     base = term.coefficient / number
-    if by is not None:
-        unit = Term(base, tuple(rest), term.out).replaced(by)
-        lone = {p.var for slot in (outer_left, outer_right) for p in slot}
-        coefficient, alive = unit.coefficient, unit.vars
-        for var in {p.var for v in lone for p in by.get(v, (Place(v),))} - alive:
-            coefficient = coefficient * var.size
-        made.append(Term(coefficient, unit.atoms, unit.out))
+    made: list[Term] = []
+    unit = _with_equal(Term(base, tuple(rest), term.out), [(outer_left, outer_right)], world, kept=(*stack,))
+    if unit is not None:
+        made.append(unit)
     for name, piece in inner.terms.items():
         if name == text:
             continue
         new = piece.fresh()
-        middle_slot = new.out[1] if after else new.out[0]
-        tail = Atom(inverse.key, (middle_slot, outer_right) if after else (outer_left, middle_slot))
-        wide = Term(
-            -base * new.coefficient, (*rest, *new.atoms, tail), (*term.out, new.out[0] if after else new.out[1])
-        )
-        at = unified(outer_left if after else outer_right, wide.out[-1], world.at_most)
-        if at is None:
-            continue
-        moved = wide.replaced(at)
-        made.append(Term(moved.coefficient, moved.atoms, moved.out[:-1]))
+        middle, end = (new.out[-1], new.out[-2]) if after else (new.out[-2], new.out[-1])
+        tail = Atom(inverse.key, (*stack, middle, outer_right) if after else (*stack, outer_left, middle))
+        wide = Term(-base * new.coefficient, (*rest, *new.atoms, tail), term.out)
+        pairs = [*zip(stack, new.out[:-2], strict=True), (outer_left if after else outer_right, end)]
+        moved = _with_equal(wide, pairs, world)
+        if moved is not None:
+            made.append(moved)
     return made
+
+
+def _with_equal(term: Term, pairs: list[tuple[Slot, Slot]], world: World, kept: tuple[Slot, ...] = ()) -> Term | None:
+    """The term with slots made equal, pair by pair; indices that nothing reads any more are summed over."""
+    slots = [slot for pair in pairs for slot in pair]
+    wide = Term(term.coefficient, term.atoms, (*term.out, *kept, *slots))
+    count = len(term.out) + len(kept)
+    for place in range(len(pairs)):
+        by = unified(wide.out[count + 2 * place], wide.out[count + 2 * place + 1], world.at_most)
+        if by is None:
+            return None
+        wide = wide.replaced(by)
+    closed = Term(wide.coefficient, wide.atoms, wide.out[: len(term.out)])
+    coefficient = closed.coefficient
+    for var in wide.vars - closed.vars:
+        coefficient = coefficient * var.size
+    return Term(coefficient, closed.atoms, closed.out)

@@ -35,12 +35,21 @@ class Certificate:
         )
 
 
-def contained(a: Image, b: Image) -> Certificate | None:
+@dataclass(frozen=True)
+class KnownRank:
+    """What the expression of a says beside its form: the rank of `value - base` is at most `bound`."""
+
+    target: str
+    base: Form
+    bound: Size
+
+
+def contained(a: Image, b: Image, known: KnownRank | None = None) -> Certificate | None:
     """A certificate that every value of a is one of b, or None if none was found."""
     tried = 0
     for forms in frozen_renamings(a.forms, b.forms):
         theirs = Image(forms, b.factors, b.world, b.steps)
-        for certificate in _certificates(a, theirs):
+        for certificate in _certificates(a, theirs, known):
             tried += 1
             if certificate is not None:
                 return certificate
@@ -49,13 +58,13 @@ def contained(a: Image, b: Image) -> Certificate | None:
     return None
 
 
-def _certificates(a: Image, b: Image) -> Iterator[Certificate | None]:
+def _certificates(a: Image, b: Image, known: KnownRank | None) -> Iterator[Certificate | None]:
     """Certificates, and None for everything that was tried in vain."""
     solvable = [name for name in b.factors if _is_addend(b, name)]
     for name in solvable:
         others = [other for other in b.factors if other != name]
         for chosen in _assignments(a, b, others):
-            yield _solved(a, b, name, chosen)
+            yield _solved(a, b, name, chosen, known)
     for chosen in _assignments(a, b, list(b.factors)):
         yield _checked(a, b, chosen)
 
@@ -89,7 +98,7 @@ def _is_addend(b: Image, name: str) -> bool:
     return not use.rest and plain and flat and len({slot[0].var for slot in slots}) == len(slots)
 
 
-def _solved(a: Image, b: Image, name: str, chosen: Mapping[str, Form]) -> Certificate | None:
+def _solved(a: Image, b: Image, name: str, chosen: Mapping[str, Form], known: KnownRank | None) -> Certificate | None:
     """The factor that remains is what is missing; whether it may be is a question of its rank and range."""
     (use,) = b.uses(name)
     assert use.atom is not None
@@ -114,6 +123,8 @@ def _solved(a: Image, b: Image, name: str, chosen: Mapping[str, Form]) -> Certif
     reason = ""
     if space.rank is not None:
         bound = rank_bound(value)
+        if known is not None and known.target == use.target and others[use.target] == known.base:
+            bound = known.bound if bound is None or b.world.at_most(known.bound, bound) else bound
         if bound is None or not b.world.at_most(bound, space.rank):
             return None
         reason = f"the rank of {name} is at most {bound}"

@@ -144,6 +144,8 @@ class FieldPoint:
             left = self._random((shape[0], inner), f"{key.token} left")
             right = self._random((inner, shape[1]), f"{key.token} right")
             return left.dot(right) % PRIME
+        if space is not None and space.range in ("rotations", "reflections"):
+            return self._rotation(space, shape, key.token)
         if key.orthonormal:
             return self._orthonormal(key, shape)
         if key.kind == "mask":
@@ -161,6 +163,22 @@ class FieldPoint:
             return np.eye(*shape, dtype=np.int64).astype(object)
         array = self.generic.orthonormal((self.seed, key.token), shape)
         return array.value.astype(object)
+
+    def _rotation(self, space: Space, shape: tuple[int, ...], token: str) -> Any:
+        """Cayley transforms of random skew matrices; products of random reflections."""
+        size = shape[-1]
+        if space.count is not None:
+            product = np.eye(size, dtype=object)
+            for place in range(self.integer(space.count)):
+                u = self._random((size,), f"{token} {place}")
+                turn = 2 * pow(int(u.dot(u)) % PRIME, -1, PRIME)
+                product = (product - product.dot(np.outer(u, u)) % PRIME * turn) % PRIME
+            return product
+        drawn = self._random(shape, token)
+        skew = (drawn - np.swapaxes(drawn, -1, -2)) % PRIME
+        one = np.eye(size, dtype=object)
+        inverse = self.arrays.inverse(self.arrays.array(((one + skew) % PRIME).astype(np.int64))).value.astype(object)
+        return np.matmul((one - skew) % PRIME, inverse) % PRIME
 
     def _operator(self, key: Key) -> Any:
         if key.name == "entries":
@@ -181,8 +199,7 @@ def _contracted(operands: list[Any], out: list[int]) -> Any:
     value, have = arrays[0]
     rest = arrays[1:]
     while rest:
-        chosen = next((one for one in rest if set(one[1]) & set(have)), rest[0])
-        rest.remove(chosen)
+        chosen = rest.pop(next((at for at, one in enumerate(rest) if set(one[1]) & set(have)), 0))
         needed = set(out).union(*(labels for _, labels in rest))
         kept = [label for label in dict.fromkeys([*have, *chosen[1]]) if label in needed]
         value = np.einsum(value, have, chosen[0], chosen[1], kept) % PRIME

@@ -18,9 +18,13 @@ RANGES = {
     "unit": frozenset({"real", "nonnegative", "positive", "unit"}),
     "within one": frozenset({"real", "within one"}),
     "at most one": frozenset({"real", "at most one"}),
+    "rotations": frozenset({"rotations"}),
+    "reflections": frozenset({"reflections"}),
 }
-"""What the entries of a factor run over, with every range that contains it: all numbers, `>= 0`, `> 0`, between 0 and
-1, between -1 and 1 without and with the ends."""
+"""What a factor runs over, with every range that contains it. Of entries: all numbers, `>= 0`, `> 0`, between 0 and 1,
+between -1 and 1 without and with the ends. Of square matrices: Cayley transforms of all skew matrices, which are the
+rotations without the eigenvalue -1; products of at most `count` reflections, which are the orthogonal matrices H with
+`rank(H - eye) <= count`."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Space:
         range: of its entries; see `RANGES`.
         rank: at most this rank, for a matrix that stands for a product of two.
         orthonormal: axes over which it contracts to the identity.
+        count: of reflections.
     """
 
     axes: tuple[Size, ...]
     range: str = "real"
     rank: Size | None = None
     orthonormal: frozenset[int] = frozenset()
+    count: Size | None = None
 
     @property
     def is_free(self) -> bool:
@@ -49,6 +55,8 @@ class Space:
         text = self.range if self.rank is None else f"rank<={self.rank}"
         if self.rank is not None:
             remember(text, self.rank)
+        if self.count is not None:
+            text = f"{self.range}<={self.count}"
         return Key("trained", name, self.axes, orthonormal=self.orthonormal, range=text)
 
     @property
@@ -60,6 +68,10 @@ class Space:
         if self.rank is not None:
             n, m = self.axes
             return self.rank * (n + m - self.rank)
+        if self.range == "rotations":
+            return product / self.axes[-1] * (self.axes[-1] - 1) / 2
+        if self.count is not None:
+            return self.count * self.axes[0] - self.count * (self.count + 1) / 2
         if self.orthonormal:
             n, m = self.axes
             r = n if 0 not in self.orthonormal else m

@@ -16,7 +16,6 @@ from specdsl.equivalence.exact import elimination
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.forms.form import Atom, Form, Term
 from specdsl.equivalence.forms.index import ZERO, NoForm, Var
-from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.evaluate import PRIME, FieldPoint
 from specdsl.equivalence.sets.image import Image

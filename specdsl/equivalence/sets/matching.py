@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
 from specdsl.equivalence.forms.index import ONE, slot_of
 from specdsl.equivalence.sets.image import RANGES, Image, Space
+from specdsl.sizes import Size
 
 MOST_RENAMINGS = 2000
 
@@ -29,7 +30,11 @@ class Renaming:
 
 
 def _orders(of: Space, wanted: Space) -> Iterator[bool]:
-    if of.range != wanted.range or (of.rank is None) != (wanted.rank is None) or of.rank != wanted.rank:
+    if (
+        (of.range, of.count) != (wanted.range, wanted.count)
+        or (of.rank is None) != (wanted.rank is None)
+        or of.rank != wanted.rank
+    ):
         return
     if of.axes == wanted.axes and of.orthonormal == wanted.orthonormal:
         yield False
@@ -115,12 +120,12 @@ def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form]) -> Iterator[d
             if theirs[name].axes == ours[other].axes and theirs[name].options == ours[other].options
         }
         if len(mapping) == min(len(names), len(ours)) and any(name != other for name, other in mapping.items()):
-            yield {
-                target: form.mapped(
-                    lambda key: ours[mapping[key.name]] if key.kind == "frozen" and key.name in mapping else key
-                )
-                for target, form in b.items()
-            }
+            yield {target: _with_keys(form, {name: ours[other] for name, other in mapping.items()})
+                   for target, form in b.items()}  # fmt: skip
+
+
+def _with_keys(form: Form, keys: Mapping[str, Key]) -> Form:
+    return form.mapped(lambda key: keys[key.name] if key.kind == "frozen" and key.name in keys else key)
 
 
 def _frozen(forms: Mapping[str, Form]) -> dict[str, Key]:
@@ -140,6 +145,12 @@ def equal_up_to_names(a: Image, b: Image) -> Renaming | None:
 
 def fits(value: Space, wanted: Space, world: World) -> bool:
     """Whether every value of one space is one of another, as far as range, rank and orthonormality go."""
+    if wanted.range == "reflections" and value.range in ("rotations", "reflections"):
+        assert wanted.count is not None
+        most = value.count or _whole(value.axes)
+        return world.at_most(most, wanted.count)
+    if wanted.range == value.range == "rotations":
+        return True
     if wanted.range not in RANGES.get(value.range, frozenset()) or wanted.orthonormal - value.orthonormal:
         return False
     if wanted.rank is None:
@@ -149,11 +160,45 @@ def fits(value: Space, wanted: Space, world: World) -> bool:
     return any(world.at_most(size, wanted.rank) for size in value.axes)
 
 
+def _whole(axes: tuple[Size, ...]) -> Size:
+    """The number of rows of the block diagonal matrix of a stack."""
+    return axes[0] if len(axes) == 2 else axes[0] * axes[1]
+
+
+def _blocks(name: str, space: Space, wanted: Space, world: World) -> Iterator[Form]:
+    """A rotation, or a stack of rotations as the blocks of larger ones."""
+    if space.range not in ("rotations", "reflections") or _whole(space.axes) != _whole(wanted.axes):
+        return
+    if not fits(space, wanted, world):
+        return
+    small, large = space.axes[-1], wanted.axes[-1]
+    if small == large and len(space.axes) == len(wanted.axes):
+        yield Form.of(wanted.axes, _plain(name, space), world)
+        return
+    inside = large / small
+    if len(space.axes) != 3 or not world.at_most(ONE, inside) or len(inside.terms) != 1:
+        return
+    outer, inner, row, column = (slot_of(size) for size in (
+        ONE if len(wanted.axes) == 2 else wanted.axes[0], inside, small, small))  # fmt: skip
+    atom = Atom(space.key(name), ((*outer, *inner), row, column))
+    out = ((*inner, *row), (*inner, *column))
+    yield Form.of(wanted.axes, [Term(ONE, (atom,), out if len(wanted.axes) == 2 else (outer, *out))], world)
+
+
+def _plain(name: str, space: Space) -> list[Term]:
+    slots = tuple(slot_of(size) for size in space.axes)
+    return [Term(ONE, (Atom(space.key(name), slots),), slots)]
+
+
 def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
     """Values over the factors of a that a factor of b may take: factors of its shape, ones, the identity, zeros."""
     from specdsl.equivalence.sets import values
 
     found: list[tuple[str, Form]] = []
+    if wanted.range in ("rotations", "reflections"):
+        for name, space in a.factors.items():
+            found += [(name, form) for form in _blocks(name, space, wanted, a.world)]
+        return found
     for name, space in a.factors.items():
         if not fits(space, wanted, a.world):
             continue

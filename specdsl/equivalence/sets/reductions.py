@@ -617,7 +617,109 @@ def entrywise(image: Image) -> Iterator[Proposal]:
         )  # fmt: skip
 
 
+def rotations(image: Image) -> Iterator[Proposal]:
+    """`inverse(eye + S)` for any skew S is `(eye + Q)/2` for any Cayley transform Q."""
+    for key in _keys(image, "inverse"):
+        (argument,) = key.arguments
+        name = _any_skew(image, argument)
+        if name is None or len(key.axes) not in (2, 3):
+            continue
+        new = image.fresh_name("Q")
+        made = Space(key.axes, "rotations", orthonormal=frozenset({0, 1}) if len(key.axes) == 2 else frozenset())
+        one = values.factor(new, made, image.world)
+        half = (one + _unit(key.axes, image.world)).scaled(ONE / 2)
+        forms = _substituted(image, key, half)
+        if any(name in form.trained for form in forms.values()):
+            continue
+        inverse = atom_form(key, key.axes, image.world)
+        yield Proposal(
+            "Cayley transforms of all skew matrices are the rotations without the eigenvalue -1", (name,), {new: made},
+            None, {new: inverse.scaled(ONE * 2) - _unit(key.axes, image.world)}, forms,
+            down_text={name: f"(eye - {new})@inverse(eye + {new})"},
+        )  # fmt: skip
+
+
+def reflections(image: Image) -> Iterator[Proposal]:
+    """Products of r reflections (a zero column is none) are all orthogonal H with `rank(H - eye) <= r`."""
+    for key in _keys(image, "householder"):
+        (argument,) = key.arguments
+        name = _lone_factor(image, argument)
+        if name is None or len(key.axes) != 2 or len(argument.axes) != 2:
+            continue
+        count = argument.axes[1]
+        count = key.axes[0] if image.world.at_most(key.axes[0], count) else count
+        new = image.fresh_name("H")
+        made = Space(key.axes, "reflections", orthonormal=frozenset({0, 1}), count=count)
+        forms = _substituted(image, key, values.factor(new, made, image.world))
+        if any(name in form.trained for form in forms.values()):
+            continue
+        yield Proposal(
+            f"Cartan-Dieudonne: products of at most {argument.axes[1]} reflections are all orthogonal H with "
+            f"rank(H - eye) <= {count}", (name,), {new: made}, None, {new: atom_form(key, key.axes, image.world)}, forms,
+            down_text={name: f"reflections whose product is {new}"},
+        )  # fmt: skip
+
+
+def _keys(image: Image, operator: str) -> list[Key]:
+    found = {key for key in keys_of(image.forms) if key.kind == "operator" and key.name == operator}
+    return sorted((key for key in found if len(key.arguments) == 1), key=lambda key: key.token)
+
+
+def _lone_factor(image: Image, form: Form) -> str | None:
+    """The free factor that a form is, each entry once and with any number in front."""
+    if len(form.terms) != 1:
+        return None
+    (term,) = form.terms.values()
+    if len(term.atoms) != 1 or term.atoms[0].power != 1 or term.coefficient.constant is None:
+        return None
+    atom = term.atoms[0]
+    slots = tuple(slot for slot in term.out if slot)
+    if atom.key.kind != "trained" or sorted(map(repr, atom.slots)) != sorted(map(repr, slots)):
+        return None
+    return atom.key.name if image.factors[atom.key.name].is_free and len(set(slots)) == len(slots) else None
+
+
+def _any_skew(image: Image, form: Form) -> str | None:
+    """The factor S of a form `eye + S` in which S is any skew matrix (of a stack: any of every matrix)."""
+    skew = form - _unit(form.axes, form.world)
+    if skew.is_zero:
+        return None
+    if len(skew.terms) == 1:
+        (term,) = skew.terms.values()
+        if len(term.atoms) == 1 and term.atoms[0].key.name == "skew_from" and term.atoms[0].power == 1:
+            return _lone_factor(image, term.atoms[0].key.arguments[0])
+        return None
+    order = (*range(len(form.axes) - 2), len(form.axes) - 1, len(form.axes) - 2)
+    names = sorted(skew.trained)
+    if (
+        len(names) != 1
+        or len(skew.terms) != 2
+        or skew.transposed(order) != -skew
+        or not image.factors[names[0]].is_free
+    ):
+        return None
+    is_plain = all(len(t.atoms) == 1 and t.atoms[0].key.kind == "trained" for t in skew.terms.values())
+    return names[0] if is_plain and image.factors[names[0]].axes == form.axes else None
+
+
+def _unit(axes: tuple[Size, ...], world: World) -> Form:
+    """The identity; for a stack one for every matrix."""
+    unit = values.eye(axes[-1], axes[-1], world)
+    return unit if len(axes) == 2 else values.ones(axes[:-2], world).outer(unit)
+
+
+def _substituted(image: Image, key: Key, value: Form) -> dict[str, Form]:
+    """Every form with an operator's atom replaced by a value with the same axes."""
+    stand_in = "\0"
+    plain = Key("trained", stand_in, key.axes)
+    found = {}
+    for target, form in image.forms.items():
+        marked = form.mapped(lambda one: plain if one == key else one)
+        found[target] = marked.put({stand_in: value})
+    return found
+
+
 RULES: tuple[Rule, ...] = (
-    shift, unit_coefficient, companion, merged_beside, merged_product, entrywise, unconstrained, surjective,
-    low_rank, full_rank, summed,
+    shift, unit_coefficient, companion, merged_beside, merged_product, entrywise, rotations, reflections,
+    unconstrained, surjective, low_rank, full_rank, summed,
 )  # fmt: skip
