@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.forms.form import World
@@ -37,6 +38,11 @@ class Cell:
     name: str
     samples: tuple[Mapping[str, Number], ...]
     given: Mapping[str, Size]
+
+    @cached_property
+    def key(self) -> tuple[object, ...]:
+        """Equal keys are equal cells."""
+        return (self.name, tuple(tuple(sorted(one.items())) for one in self.samples), tuple(sorted(self.given.items())))
 
     def world(self) -> World:
         """What is known of sizes here."""

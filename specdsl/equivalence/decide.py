@@ -48,7 +48,7 @@ def equivalent(
         SpecError: a spec or a condition is wrong.
         SpecNotBuiltError: the specs cannot be compared.
 
-    >>> from specdsl.equivalence import equivalent
+    >>> from specdsl import equivalent
     >>> equivalent("W + A@G@B | G : r x r ~ eye", "W + A@B").set.relation
     '='
     """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from specdsl.affine import W
 from specdsl.equivalence.cells import Cell
@@ -21,6 +22,7 @@ from specdsl.equivalence.sets.reductions import reduced
 from specdsl.equivalence.subject import Subject, decomposes_base
 from specdsl.sizes import Number
 
+T = TypeVar("T")
 MOST_PAIRINGS = 12
 _ORDER = ("=", "<", ">", "?", "x")
 LARGEST = 16
@@ -104,6 +106,24 @@ class Reach:
         return "?"
 
 
+_KNOWN: dict[tuple[object, ...], object] = {}
+_MOST_KNOWN = 4000
+
+
+def remembered(key: tuple[object, ...], made: Callable[[], T]) -> T:
+    """A value that was made for a spec in a cell before; comparing one spec with many asks for it again and again."""
+    if key not in _KNOWN:
+        if len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = made()
+    found: T = _KNOWN[key]  # type: ignore[assignment]
+    return found
+
+
+def _place(subject: Subject, cell: Cell, *more: object) -> tuple[object, ...]:
+    return (subject.spec.hash, subject.level, tuple(subject.values), cell.key, *more)
+
+
 def images(a: Subject, b: Subject, cell: Cell, world: World) -> tuple[Image, Image]:
     """Both specs as maps, in a cell.
 
@@ -111,11 +131,20 @@ def images(a: Subject, b: Subject, cell: Cell, world: World) -> tuple[Image, Ima
         NoForm: a spec is no sum of networks.
     """
     decompose = decomposes_base(a) or decomposes_base(b)
-    found = []
-    for subject in (a, b):
-        builder = Builder(subject, world, decompose, cell.resolved)
-        found.append(Image.of({name: builder.form(node) for name, node in subject.values.items()}, world))
-    return found[0], found[1]
+    one, other = (
+        remembered(_place(subject, cell, decompose), lambda subject=subject: _image(subject, cell, world, decompose))  # type: ignore[misc]
+        for subject in (a, b)
+    )
+    return one, other
+
+
+def _image(subject: Subject, cell: Cell, world: World, decompose: bool) -> Image:
+    builder = Builder(subject, world, decompose, cell.resolved)
+    return Image.of({name: builder.form(node) for name, node in subject.values.items()}, world)
+
+
+def _reduced(image: Image, cell: Cell) -> Image:
+    return remembered(("reduced", image.token, cell.key), lambda: reduced(image))
 
 
 def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -> Reach:
@@ -135,7 +164,7 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
             return result
         if result.pointwise is not None:
             result.equal = result.pointwise
-            result.a_reduced = result.b_reduced = reduced(result.a)
+            result.a_reduced = result.b_reduced = _reduced(result.a, cell)
         else:
             _compare_pairings(result, a, b, pairings)
     except NoForm as problem:
@@ -163,7 +192,7 @@ def _compare_pairings(result: Reach, a: Subject, b: Subject, pairings: Sequence[
 def _compare(result: Reach, a: Subject, b: Subject) -> None:
     assert result.a is not None
     assert result.b is not None
-    one, other = result.a_reduced, result.b_reduced = reduced(result.a), reduced(result.b)
+    one, other = result.a_reduced, result.b_reduced = (_reduced(image, result.cell) for image in (result.a, result.b))
     result.equal = equal_up_to_names(one, other)
     if result.equal is not None:
         return
@@ -204,7 +233,14 @@ def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, B
     if max(result.sizes["n"], result.sizes["m"]) > LARGEST:
         return None, None
     images_ = (result.a_reduced or result.a, result.b_reduced or result.b)
-    return _bounds(a, images_[0], result), _bounds(b, images_[1], result)
+    one, other = (
+        remembered(
+            ("bounds", image.token if image else _place(subject, result.cell), tuple(sorted(result.sizes.items()))),
+            lambda subject=subject, image=image: _bounds(subject, image, result),  # type: ignore[misc]
+        )
+        for subject, image in zip((a, b), images_, strict=True)
+    )
+    return one, other
 
 
 def _bounds(subject: Subject, image: Image | None, result: Reach) -> Bounds | None:

@@ -20,7 +20,7 @@ from specdsl.equivalence.exact.points import Coupling, Point, Rename, sample
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.reach import LARGEST, Reach
 from specdsl.equivalence.subject import Subject
-from specdsl.equivalence.verdict import StartResult
+from specdsl.equivalence.verdict import StartResult, Status
 from specdsl.ir import Apply
 from specdsl.sizes import Size
 
@@ -52,9 +52,10 @@ def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[s
                            identity_b=identity_b)  # fmt: skip
     kind, ratio, direction = found[0]
     if kind == "different" and any(_laws_differ(a, b, one) for one in reaches):
-        return StartResult("?", "unknown", assumptions=assumptions, identity_a=identity_a, identity_b=identity_b,
-                           reason="random starts of one shape have different laws, which can be paired in many ways")  # fmt: skip
-    status = "refuted" if kind == "different" else "supported"
+        reason = "random starts of one shape have different laws, which can be paired in many ways"
+        return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
+                           identity_b=identity_b)  # fmt: skip
+    status: Status = "refuted" if kind == "different" else "supported"
     return StartResult(
         {"same": "=", "proportional": "~", "contained": "<" if direction == "a in b" else ">"}.get(kind, "x"),
         status, assumptions=assumptions, reason=_REASONS[kind], identity_a=identity_a, identity_b=identity_b,
@@ -90,7 +91,7 @@ def pairings(a: Subject, b: Subject, reach: Reach) -> Iterator[Coupling]:
     for name in names:
         law, axes = theirs[name]
         fits: list[Rename | None] = []
-        for owner in sorted(ours, key=lambda one, wanted=name: one != wanted):
+        for owner in sorted(ours, key=name.__ne__):
             their_law, their_axes = ours[owner]
             if law == their_law and axes == their_axes:
                 fits.append(Rename(owner, False))
@@ -170,7 +171,8 @@ def _scaled(subject: Subject, point: Point, place: int) -> tuple[np.ndarray, lis
 
 def _kernel(matrix: np.ndarray, rates: Sequence[int]) -> np.ndarray:
     weighted = (matrix.astype(object) * np.array(list(rates), dtype=object)) % PRIME
-    return weighted.dot(matrix.T.astype(object)) % PRIME
+    kernel: np.ndarray = weighted.dot(matrix.T.astype(object)) % PRIME
+    return kernel
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> str | None:

@@ -123,10 +123,10 @@ def _as_output(spec: Spec) -> Subject:
 def with_same_values(a: Subject, b: Subject) -> tuple[Subject, Subject]:
     """Both with a bias, if one of them has one."""
     names = [name for name in ("W'", "b'", "y'") if name in {*a.values, *b.values}]
-    bare = {"W'": W, "b'": B}
+    bare: dict[str, Node] = {"W'": W, "b'": B}
     return (
-        Subject(a.spec, a.level, {name: a.values.get(name, bare.get(name)) for name in names}),  # type: ignore[dict-item]
-        Subject(b.spec, b.level, {name: b.values.get(name, bare.get(name)) for name in names}),  # type: ignore[dict-item]
+        Subject(a.spec, a.level, {name: a.values[name] if name in a.values else bare[name] for name in names}),
+        Subject(b.spec, b.level, {name: b.values[name] if name in b.values else bare[name] for name in names}),
     )
 
 

@@ -371,7 +371,7 @@ class Form:
         """The form with trained factors replaced by forms of the same axes (those of size 1 left out)."""
         if not values or not (self.trained & values.keys()):
             return self
-        result = []
+        result: list[Term] = []
         for term in self.terms.values():
             result.extend(_put(term.fresh(), values, self.world))
             _bound(len(result))
@@ -464,8 +464,8 @@ def _opened_power(form: Form, exponent: Fraction) -> Form:
                 atoms = tuple(Atom(atom.key, atom.slots, atom.power * exponent) for atom in term.atoms)
                 return Form.of(form.axes, [Term(number, atoms, term.out)], form.world)
             if len(distinct) == len(set(distinct)) and len(term.atoms) == 1 and term.atoms[0].power == 1:
-                number = term.coefficient.constant
-                if number is not None and number > 0:
+                constant = term.coefficient.constant
+                if constant is not None and constant > 0:
                     scale = term.coefficient.power(exponent)
                     atoms = (Atom(term.atoms[0].key, term.atoms[0].slots, exponent),)
                     return Form.of(form.axes, [Term(scale, atoms, term.out)], form.world)

@@ -109,9 +109,8 @@ def _solved(a: Image, b: Image, name: str, chosen: Mapping[str, Form], known: Kn
         return None
     kept = [axis for axis, size in enumerate(value.axes) if size != ONE]
     if len(kept) != len(value.axes):
-        value = Form.of([value.axes[axis] for axis in kept],
-                        [Term(t.coefficient, t.atoms, tuple(t.out[axis] for axis in kept)) for t in value.terms.values()],
-                        value.world)  # fmt: skip
+        terms = [Term(t.coefficient, t.atoms, tuple(t.out[axis] for axis in kept)) for t in value.terms.values()]
+        value = Form.of([value.axes[axis] for axis in kept], terms, value.world)
     if use.atom.slots != tuple(slot for slot in use.term.out if slot):
         value = value.transposed((1, 0))
     if "x" in value.reads:

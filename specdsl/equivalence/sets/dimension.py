@@ -82,9 +82,9 @@ def _tangents(space: Space, base: np.ndarray, point: FieldPoint) -> Iterator[np.
             moved[place] = stack[place].dot(turn) % PRIME
             yield moved.reshape(base.shape)
     else:
-        for place in np.ndindex(*base.shape):
+        for entry in np.ndindex(*base.shape):
             one = np.zeros(base.shape, dtype=object)
-            one[place] = 1
+            one[entry] = 1
             yield one
 
 

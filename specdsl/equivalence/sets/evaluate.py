@@ -86,10 +86,7 @@ class FieldPoint:
             operands += [ones, [label]]
         number = self._number(term.coefficient)
         distinct = list(dict.fromkeys(labels))
-        if len(operands) // 2 > 0:
-            value = _contracted(operands, distinct)
-        else:
-            value = np.array(1, dtype=object)
+        value = _contracted(operands, distinct) if operands else np.array(1, dtype=object)
         value = _spread(value, distinct, labels, repeats)
         lengths = [part.stop - part.start for part in region]
         whole = np.zeros(self.shape(axes), dtype=object)

@@ -155,9 +155,11 @@ def _common_atoms(form: Form) -> Iterator[Atom]:
         return
     first = terms[0]
     for atom in first.atoms:
-        if atom.key.kind in ("site", "frozen", "start", "draw") and atom.slots == first.out and atom.power == 1:
-            if all(any(o.key == atom.key and o.slots == t.out and o.power == 1 for o in t.atoms) for t in terms):
-                yield atom
+        is_fixed = atom.key.kind in ("site", "frozen", "start", "draw") and atom.slots == first.out
+        if is_fixed and all(
+            any(o.key == atom.key and o.slots == t.out and o.power == 1 for o in t.atoms) for t in terms
+        ):
+            yield atom
 
 
 Flattening = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...]]
@@ -217,8 +219,8 @@ def _rank_of(form: Form, constant: Form, quotient: Atom | None, flattening: Flat
     value = (point.value(form) - point.value(constant)) % PRIME
     if quotient is not None:
         below = point.of_key(quotient.key)
-        value = np.array([int(v) * pow(int(w), -1, PRIME) % PRIME for v, w in
-                          zip(value.ravel(), below.ravel(), strict=True)], dtype=object).reshape(value.shape)  # fmt: skip
+        divided = [int(v) * pow(int(w), -1, PRIME) % PRIME for v, w in zip(value.ravel(), below.ravel(), strict=True)]
+        value = np.array(divided, dtype=object).reshape(value.shape)
     cut_into, rows, columns = flattening
     split = value.reshape([length for axis in cut_into for length in axis])
     shape = split.shape

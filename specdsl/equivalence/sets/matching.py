@@ -50,11 +50,7 @@ def renamings(a: Mapping[str, Space], b: Mapping[str, Space]) -> Iterator[Renami
     count = 0
     names = sorted(b)
     options = [
-        [
-            (name, flipped)
-            for name in sorted(a, key=lambda one: one != wanted)
-            for flipped in _orders(a[name], b[wanted])
-        ]
+        [(name, flipped) for name in sorted(a, key=wanted.__ne__) for flipped in _orders(a[name], b[wanted])]
         for wanted in names
     ]
 

@@ -608,8 +608,7 @@ def entrywise(image: Image) -> Iterator[Proposal]:
             continue
         new = image.fresh_name(name)
         made = Space(key.axes, SURJECTIONS[key.name])
-        forms = {target: form.mapped(lambda one, k=key, m=made, n=new: m.key(n) if one == k else one)
-                 for target, form in image.forms.items()}  # fmt: skip
+        forms = _substituted(image, key, values.factor(new, made, image.world))
         if any(name in form.trained for form in forms.values()):
             continue
         up = atom_form(key, key.axes, image.world)
@@ -657,7 +656,8 @@ def reflections(image: Image) -> Iterator[Proposal]:
             continue
         yield Proposal(
             f"Cartan-Dieudonne: products of at most {argument.axes[1]} reflections are all orthogonal H with "
-            f"rank(H - eye) <= {count}", (name,), {new: made}, None, {new: atom_form(key, key.axes, image.world)}, forms,
+            f"rank(H - eye) <= {count}", (name,), {new: made}, None,
+            {new: atom_form(key, key.axes, image.world)}, forms,
             down_text={name: f"reflections whose product is {new}"},
         )  # fmt: skip
 

@@ -47,7 +47,8 @@ def padded(name: str, space: Space, axis: int, size: Size, world: World) -> Form
 
 def stretch(name: str, space: Space, axis: int, start: Size, length: Size, world: World) -> Form:
     """`length` places of an axis of the factor, from `start` on."""
-    own, out = [], []
+    own: list[Slot] = []
+    out: list[Slot] = []
     for place, size in enumerate(space.axes):
         if place == axis:
             var = Var(length)
