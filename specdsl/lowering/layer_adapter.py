@@ -225,11 +225,6 @@ class LayerAdapter(nn.Module):
             return program.run(site, self.read, like=site.weight)
         return run_stacked(program, site, self.read, self.is_shared)
 
-    def merged(self, site: LayerSite) -> dict[str, Tensor]:
-        """`W'` and `b'`, those of them that change."""
-        found = {name: self.adapted(name, site) for name in self.lowered.weight}
-        return {name: value for name, value in found.items() if value is not None}
-
     def penalty(self, text: str, site: LayerSite, lists: Sequence[Tensor] = ()) -> Tensor:
         """The value of a penalty, or of one of its lists; `lists` are those it reads, over all modules.
 

@@ -240,8 +240,7 @@ def _reads_tokens(node: Node) -> bool:
 
 def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
     """Vectors over the tokens meet matrices as rows: the axes of a batch stay in front of them."""
-    widest = max((child.ndim for child in node.arguments), default=0)
-    if widest < 2 or node.operator == "scale_rows":
+    if not any(child.ndim > 1 for child in node.arguments) or node.operator == "scale_rows":
         return arguments
     return [
         value.unsqueeze(-2)
