@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from specdsl.source import Span
+
 NAMES_ELSEWHERE = {
     "gaussian": "normal",
     "randn": "normal",
@@ -51,6 +53,21 @@ def added_vector_hint(written: str) -> str:
     if re.fullmatch(r"[a-z]\d*", written):
         return f"an offset of the output is `b + {written}`"
     return "`.*` scales columns; `diag(v)` or `outer(u, v)` make a matrix"
+
+
+def bars_hint(span: Span) -> str | None:
+    """What was meant where a clause has a `|` right before and right after it, as if they were bars.
+
+    >>> from specdsl.source import Source
+    >>> bars_hint(Span(Source("W + A@B | |A|"), 11, 12))
+    '`|` separates clauses and makes no bars: `norm(A)` is the length, `abs(A)` goes entry by entry'
+    """
+    text = span.source.text
+    before, after = text[: span.start], text[span.end :]
+    if not (re.search(r"(^|[|\n])[ \t]*\|$", before) and after.startswith("|")):
+        return None
+    shown = span.text
+    return f"`|` separates clauses and makes no bars: `norm({shown})` is the length, `abs({shown})` goes entry by entry"
 
 
 def slip_hint(name: str) -> str | None:
