@@ -506,7 +506,7 @@ def joined(parts: Sequence[SpecIR]) -> SpecIR:
     for part in others:
         targets = {**part.targets, **targets}
         factors |= {name: factor for name, factor in part.factors.items() if name not in factors}
-        hyper |= {name: one for name, one in part.hyper.items() if name not in hyper}
+        hyper |= {name: one for name, one in part.hyper.items() if name not in hyper or hyper[name].is_default}
         definitions = {**part.definitions, **definitions}
         given = {**part.given, **given}
         penalties = {penalty.text: penalty for penalty in part.penalties} | penalties
