@@ -98,7 +98,7 @@ class Body:
         self.write(root)
         code = self.hoist(root, "rows")
         image = self._image or self.assigned("image", Code(f"{self.base}(x)"))
-        return Code(f"as_image({code}, {image})")
+        return Code(f"as_image({code}, {image}{self.context.layer.axes_argument})")
 
     # -------------------------------------------------------------------------------------------- names
 
@@ -262,7 +262,7 @@ class Body:
         if self.context.layer.images and (isinstance(node, Project | Through) or node == Y):
             image = code if code.is_name else self.assigned("image", code)
             self._image = self._image or image
-            code = Code(f"as_rows({image})")
+            code = Code(f"as_rows({image}{self.context.layer.axes_argument})")
         return code
 
 

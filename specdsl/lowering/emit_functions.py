@@ -272,7 +272,7 @@ def embed(base: nn.Embedding, x: Tensor, M: Tensor) -> Tensor:
     return F.embedding(x, M) * getattr(base, "embed_scale", 1.0)
 
 
-def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
+def convolve(base: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
     """`base` with the columns of M as kernels."""
     kernels = M.T.reshape(-1, *base.weight.shape[1:])
     image: Tensor = base._conv_forward(x, kernels, bias)
@@ -286,11 +286,24 @@ def unfolded(base: nn.Conv2d, x: Tensor) -> Tensor:
     return F.unfold(x, base.kernel_size, base.dilation, stride=base.stride).mT
 
 
-def as_rows(image: Tensor) -> Tensor:
-    """A row of channels for every position of an image."""
-    return image.flatten(-2).mT
+def patches(base: nn.Conv1d | nn.Conv3d, x: Tensor) -> Tensor:
+    """The patches that the kernels of `base` see, as rows."""
+    axes = len(base.kernel_size)
+    mode = base.padding_mode.replace("zeros", "constant")
+    x = F.pad(x, base._reversed_padding_repeated_twice, mode=mode)
+    first = x.dim() - axes
+    for axis, width in enumerate(base.kernel_size):
+        gap = base.dilation[axis]
+        x = x.unfold(first + axis, gap * (width - 1) + 1, base.stride[axis])[..., ::gap]
+    kernels = x.movedim(first - 1, first - 1 + axes).flatten(-axes - 1)
+    return kernels.flatten(-axes - 1, -2)
 
 
-def as_image(rows: Tensor, like: Tensor) -> Tensor:
-    """Rows of channels as an image of the height and width of `like`."""
-    return rows.mT.reshape(*rows.shape[:-2], -1, *like.shape[-2:])
+def as_rows(image: Tensor, axes: int = 2) -> Tensor:
+    """A row of channels for every position of an image of so many axes."""
+    return image.flatten(-axes).mT
+
+
+def as_image(rows: Tensor, like: Tensor, axes: int = 2) -> Tensor:
+    """Rows of channels as an image of the extents of `like`."""
+    return rows.mT.reshape(*rows.shape[:-2], -1, *like.shape[-axes:])

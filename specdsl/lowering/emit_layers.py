@@ -26,6 +26,7 @@ class LayerCode:
         project_base: `x @ W`.
         through: the layer with another weight (`n x m`; for a norm its diagonal) and bias.
         is_diagonal: whether W is diagonal.
+        axes: of an image.
         images: whether `y`, `project` and `through` give images, which the plan reads as rows.
         has_merged_bias: whether a new bias can be put into the layer.
     """
@@ -41,6 +42,7 @@ class LayerCode:
     project_base: str
     through: str
     images: bool = False
+    axes: int = 2
     is_diagonal: bool = False
     has_merged_bias: bool = True
 
@@ -48,6 +50,11 @@ class LayerCode:
     def has_optional_bias(self) -> bool:
         """Whether `through` may end without the bias."""
         return not self.images and "{bias}" in self.through
+
+    @property
+    def axes_argument(self) -> str:
+        """The axes of an image as a last argument, where they are not two."""
+        return "" if self.axes == 2 else f", {self.axes}"
 
     @property
     def matrix(self) -> str:
@@ -62,6 +69,27 @@ class LayerCode:
 
 _ROWS = {"n": "base.weight.shape[0]", "m": "base.weight.shape[1]"}
 _NORM = {"n": "len(base.weight)", "m": "len(base.weight)"}
+
+
+def _convolution(axes: int) -> LayerCode:
+    """A convolution over so many axes; those of an image have names in the language."""
+    kernel = {"kh": "base.kernel_size[0]", "kw": "base.kernel_size[1]"} if axes == 2 else {}
+    return LayerCode(
+        f"Conv{axes}d",
+        f"nn.Conv{axes}d",
+        f"W is n x m with n = {'c*kh*kw' if axes == 2 else 'c times the places of a kernel'}, its kernels as columns; "
+        "x @ W is the convolution",
+        {"n": "base.weight[0].numel()", "m": "base.out_channels", "c": "base.in_channels", **kernel},
+        weight="{base}.weight.flatten(1).T",
+        layout="{M:atom}.T.reshape({base}.weight.shape)",
+        tokens="unfolded({base}, x)" if axes == 2 else "patches({base}, x)",
+        project="convolve({base}, x, {M}, None)",
+        project_base="{base}._conv_forward(x, {base}.weight, None)",
+        through="convolve({base}, x, {M}, {bias})",
+        images=True,
+        axes=axes,
+    )
+
 
 _LAYERS = {
     "Linear": LayerCode(
@@ -101,25 +129,7 @@ _LAYERS = {
         through="embed({base}, x, {M})",
         has_merged_bias=False,
     ),
-    "Conv2d": LayerCode(
-        "Conv2d",
-        "nn.Conv2d",
-        "W is n x m with n = c*kh*kw, its kernels as columns; x @ W is the convolution",
-        {
-            "n": "base.weight[0].numel()",
-            "m": "base.out_channels",
-            "c": "base.in_channels",
-            "kh": "base.kernel_size[0]",
-            "kw": "base.kernel_size[1]",
-        },
-        weight="{base}.weight.flatten(1).T",
-        layout="{M:atom}.T.reshape({base}.weight.shape)",
-        tokens="unfolded({base}, x)",
-        project="convolve({base}, x, {M}, None)",
-        project_base="{base}._conv_forward(x, {base}.weight, None)",
-        through="convolve({base}, x, {M}, {bias})",
-        images=True,
-    ),
+    **{f"Conv{axes}d": _convolution(axes) for axes in (1, 2, 3)},
     "LayerNorm": LayerCode(
         "LayerNorm",
         "nn.LayerNorm",
@@ -157,7 +167,9 @@ def layer_code(traits: LayerTraits) -> LayerCode:
         SpecNotBuiltError: nothing says how.
     """
     if traits.kind not in _LAYERS:
-        raise SpecNotBuiltError(f"a layer of type {traits.kind} cannot be emitted as plain PyTorch code")
+        grouped = traits.kind.startswith("grouped")
+        why = "each group has factors of its own" if grouped else f"only {', '.join(_LAYERS)} can"
+        raise SpecNotBuiltError(f"a layer of type {traits.kind} cannot be emitted as plain PyTorch code: {why}")
     return _LAYERS[traits.kind]
 
 
