@@ -272,7 +272,12 @@ def embed(base: nn.Embedding, x: Tensor, M: Tensor) -> Tensor:
     return F.embedding(x, M) * getattr(base, "embed_scale", 1.0)
 
 
-def convolve(base: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
+def convolve(
+    base: nn.Conv1d | nn.Conv2d | nn.Conv3d,
+    x: Tensor,
+    M: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
     """`base` with the columns of M as kernels."""
     kernels = M.T.reshape(-1, *base.weight.shape[1:])
     image: Tensor = base._conv_forward(x, kernels, bias)
