@@ -47,6 +47,8 @@ def added_vector_hint(written: str) -> str:
     >>> added_vector_hint("s*A@B"), added_vector_hint("p")
     ('a number has a shape: `s : 1 ~ 0`', 'an offset of the output is `b + p`')
     """
+    if written == "b":
+        return "`b` is the module's bias; a factor needs another name"
     scaled = re.match(r"([a-z]\d*)\s*\*", written)
     if scaled:
         return f"a number has a shape: `{scaled[1]} : 1 ~ 0`"
