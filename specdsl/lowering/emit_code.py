@@ -178,8 +178,9 @@ def _broken(line: str, width: int) -> list[str]:
     if not isinstance(call, ast.Call) or not (call.args or call.keywords):
         return [line]
     indent = line[: len(line) - len(text)]
-    arguments = [ast.get_source_segment(text, part) or "" for part in (*call.args, *call.keywords)]
-    head = text[: min(part.col_offset for part in (*call.args, *call.keywords))]
+    parts: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    arguments = [ast.get_source_segment(text, part) or "" for part in parts]
+    head = text[: min(part.col_offset for part in parts)]
     inner = ", ".join(arguments)
     if len(indent) + 4 + len(inner) > width:
         return [indent + head, *(f"{indent}    {argument}," for argument in arguments), f"{indent})"]
