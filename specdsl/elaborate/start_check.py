@@ -17,6 +17,7 @@ import numpy as np
 from specdsl import limits
 from specdsl.arrays.dual import DUAL, Dual
 from specdsl.arrays.numpy_arrays import NUMPY
+from specdsl.elaborate.slips import bars_hint
 from specdsl.errors import SpecError, SpecLimitError, SpecShapeError, SpecStartError
 from specdsl.folds import outside_folds
 from specdsl.interpret import Sizes, concrete_options, evaluate
@@ -50,12 +51,13 @@ _SMALL = (4, 2, 3)
 _LARGEST = 96
 
 
-def check_start(ir: SpecIR, spans: Mapping[str, Span]) -> None:
+def check_start(ir: SpecIR, spans: Mapping[str, Span], calls: Mapping[Node, Span] | None = None) -> None:
     """Raise unless the spec starts where it says and every factor trains.
 
     Args:
         ir: the spec.
         spans: the place of each target, for the error.
+        calls: the place of each operator's call, for an operator that fails.
 
     Raises:
         SpecStartError: the adapted value differs from the base at the start (or does not, under
@@ -77,8 +79,16 @@ def check_start(ir: SpecIR, spans: Mapping[str, Span]) -> None:
     except SpecError as error:
         if error.span is not None:
             raise
-        # An operator that refuses an option's value does not know where it stands.
-        raise type(error)(error.message, next(iter(spans.values())), error.hint) from None
+        place = _place(error.value, calls or {}) or next(iter(spans.values()))
+        raise type(error)(error.message, place, error.hint) from None
+
+
+def _place(value: object, calls: Mapping[Node, Span]) -> Span | None:
+    """Where the call is written whose value fails; that of a fold's term is the first of its operator."""
+    if not isinstance(value, Apply):
+        return None
+    written = (span for node, span in calls.items() if isinstance(node, Apply) and node.operator == value.operator)
+    return calls.get(value) or next(written, None)
 
 
 def _refuse_too_large(ir: SpecIR, sizes: Sizes, span: Span) -> None:
@@ -111,7 +121,8 @@ def _check_target(ir: SpecIR, trials: list[_Trial], name: str, span: Span) -> No
     elif worst > TOLERANCE:
         raise SpecStartError(
             f"{name}' does not start at {name}: the largest difference is {worst:.3g} ({where.shown})", span,
-            "start an added factor at zero (`~ zeros`), subtract `init(...)`, or say `starts: elsewhere`",
+            bars_hint(span)
+            or "start an added factor at zero (`~ zeros`), subtract `init(...)`, or say `starts: elsewhere`",
         )  # fmt: skip
 
 

@@ -183,6 +183,15 @@ def unblocks(B: Tensor) -> Tensor:
     return B.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
 
+def times_kron(X: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    """X @ kron(A, B), each row of X as a matrix between A and B, the cheaper first."""
+    (a, b), (c, d) = A.shape, B.shape
+    parts = X.reshape(*X.shape[:-1], a, c)
+    if b * c * (a + d) < a * d * (b + c):
+        return ((parts.mT @ A).mT @ B).flatten(-2)
+    return ((parts @ B).mT @ A).mT.flatten(-2)
+
+
 def scatter(values: Tensor, places: Tensor, n: int, m: int) -> Tensor:
     """The n x m matrix with values at the places, counted row by row; else zeros."""
     return values.new_zeros(n * m).index_put((places,), values).reshape(n, m)

@@ -160,7 +160,9 @@ def layer_code(traits: LayerTraits) -> LayerCode:
         SpecNotBuiltError: nothing says how.
     """
     if traits.kind not in _LAYERS:
-        raise SpecNotBuiltError(f"a layer of type {traits.kind} cannot be emitted as plain PyTorch code")
+        grouped = traits.kind.startswith("grouped")
+        why = "each group has factors of its own" if grouped else f"only {', '.join(_LAYERS)} can"
+        raise SpecNotBuiltError(f"a layer of type {traits.kind} cannot be emitted as plain PyTorch code: {why}")
     return _LAYERS[traits.kind]
 
 

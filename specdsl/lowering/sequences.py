@@ -14,7 +14,9 @@ from torch import Tensor
 
 from specdsl.ir import Apply, Node
 
-_LAST_AXES = frozenset({"add", "negative", "matmul", "scale", "times", "divide", "hcat", "scale_rows", "fill"})
+_LAST_AXES = frozenset(
+    {"add", "negative", "matmul", "scale", "times", "divide", "hcat", "scale_rows", "fill", "times_kron"}
+)
 """Operators without a `...` in their signature that work on the last axes all the same."""
 
 
