@@ -23,7 +23,7 @@ class Part:
         factor: its name here.
         key: the tensor's name there, after that of the module.
         layout: how the tensor's axes become the factor's, as a pattern; its names are the sizes of the module.
-        sign: -1 where the factor is the negative of the tensor.
+        scale: the factor as a multiple of the tensor.
         above: `W` or `b`, where the tensor is this of the base plus the factor (of a norm, W's diagonal).
         is_shared: whether there is one for the whole model, under the model's own name.
         is_optional: whether it may be missing; the factor is then zero.
@@ -32,10 +32,14 @@ class Part:
     factor: str
     key: str
     layout: str
-    sign: int = 1
+    scale: int = 1
     above: Literal["", "W", "b"] = ""
     is_shared: bool = False
     is_optional: bool = False
+
+
+Parts = Mapping[str, tuple[Part, ...]]
+"""The factors by the kind of module (`Embedding`, `Conv2d`, ...), `""` for those without an entry of their own."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Correspondence:
     Attributes:
         peft_type: its name in `adapter_config.json`.
         spec: a method of the library, or a text.
-        parts: the factors by the kind of module, `""` for those without an entry of their own.
+        parts: the factors and their tensors.
         when: fields and the values that they must have, `()` for any that is false; a missing field reads as None.
         settings: hyper-parameters by the field that holds them.
         axes: hyper-parameters that the axes of a module's tensors tell (the field is then only written).
@@ -77,7 +81,7 @@ class Correspondence:
 
     peft_type: str
     spec: str
-    parts: Mapping[str, tuple[Part, ...]]
+    parts: Parts
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, Callable[[Sizes], int]] = field(default_factory=dict)

@@ -48,7 +48,7 @@ def factors_of(row: Correspondence, fields: Fields, site: LayerSite, tensors: Te
     for part in row.parts_of(site.kind):
         if part.key in tensors:
             value = turned(tensors[part.key], part.layout, site.sizes)
-            value = value if part.sign > 0 else -value
+            value = value if part.scale == 1 else value * part.scale
             found[part.factor] = value - _above(part, site).to(value) if part.above else value
     for place in row.places:
         found[place.factor] = place.read(fields, tensors.get(place.key), site.sizes)
@@ -64,7 +64,7 @@ def tensors_of(row: Correspondence, site: LayerSite, factors: Mapping[str, Tenso
         if part.above == "b" and site.bias is None:
             continue
         value = value + _above(part, site).to(value) if part.above else value
-        found[part.key] = turned(value if part.sign > 0 else -value, opposite(part.layout), sizes)
+        found[part.key] = turned(value if part.scale == 1 else value / part.scale, opposite(part.layout), sizes)
     for place in row.places:
         if place.write is not None:
             found[place.key] = place.write(factors[place.factor], sizes)

@@ -40,12 +40,14 @@ def import_peft(model: nn.Module, folder: str | Path, *, name: str = "default") 
         SpecFileError: there is no such adapter in the folder.
         SpecCheckpointError: a field or tensor has no counterpart here, or the model is another one.
     """
-    fields, tensors = read_folder(folder)
+    return attach_peft(model, *read_folder(folder), name=name)
+
+
+def attach_peft(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor], *, name: str = "default") -> Adapter:
+    """Attach an adapter of PEFT from its configuration and its tensors as they would be saved; see `import_peft`."""
     found = reading_of(model, fields, tensors)
     spec = spec_of(found)
-    values = {place: factors_of(one.row, fields, one.site, one.tensors) for place, one in found.modules.items()}
-    for place, bias in found.biases.items():
-        values.setdefault(place, {})[BIAS] = bias - model.get_submodule(place).get_parameter("bias").detach().to(bias)
+    values = values_of(model, found)
     places = [*values, *(_tied(model, values) if _rows(found)[0].with_tied else ())]
     laid = survey(
         model, spec, on=[_item(place) for place in places], train=[_item(place) for place in found.whole] or None,
@@ -61,6 +63,14 @@ def import_peft(model: nn.Module, folder: str | Path, *, name: str = "default") 
         adapter.detach()
         raise
     return adapter
+
+
+def values_of(model: nn.Module, found: PeftReading) -> dict[str, dict[str, Tensor]]:
+    """The factors of every module, as views of PEFT's tensors."""
+    values = {place: factors_of(one.row, found.fields, one.site, one.tensors) for place, one in found.modules.items()}
+    for place, bias in found.biases.items():
+        values.setdefault(place, {})[BIAS] = bias - model.get_submodule(place).get_parameter("bias").detach().to(bias)
+    return values
 
 
 def spec_of(found: PeftReading) -> Spec:

@@ -7,13 +7,14 @@ type the first counts whose conditions hold.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specdsl.runtime.interchange.correspondence import Correspondence, Fields, Part, Places, Sizes
+from specdsl.runtime.interchange.correspondence import Correspondence, Fields, Part, Parts, Places, Sizes
 
 RANKED = {"r": "r", "alpha": "lora_alpha"}
 ROOT = {"use_rslora": ("alpha/r", "alpha/sqrt(r)")}
@@ -33,15 +34,16 @@ DORA = {
     "Conv2d": (*LORA["Conv2d"], Part("g", "lora_magnitude_vector", "1 m 1 1 -> m")),
 }
 LORA_ONLY = ("init_lora_weights", "lora_dropout", "megatron_core", "qalora_group_size", "runtime_config", "eva_config")
-LIKE_LORA = {"settings": RANKED, "exchange": ROOT, "ignored": LORA_ONLY}
 PLAIN_START = (True, False, None, "gaussian", "orthogonal", "eva")
 """Starts that leave the base as it is, so that the saved factors say all."""
 
 
-def _lora(spec: str, parts: Any, **when: tuple[Any, ...]) -> Correspondence:
+def _lora(spec: str, parts: Parts, settings: Mapping[str, str] = RANKED, **when: tuple[Any, ...]) -> Correspondence:
     off = {"use_dora": (), "lora_bias": (), "init_lora_weights": PLAIN_START}
     writes = {name: values[0] for name, values in when.items() if values}
-    return Correspondence("LORA", spec, parts, {**off, **when}, writes=writes, **LIKE_LORA)  # type: ignore[arg-type]
+    return Correspondence(
+        "LORA", spec, parts, {**off, **when}, settings, exchange=ROOT, ignored=LORA_ONLY, writes=writes
+    )
 
 
 def seeded_places(fields: Fields, _: Tensor | None, sizes: Sizes) -> Tensor:
@@ -88,6 +90,7 @@ def block_side(axes: Sizes) -> int:
 OFT = {"": (Part("q", "oft_R.weight", "b e -> b e"),)}
 BLOCK = {"k": block_side}
 OFT_IGNORED = ("module_dropout", "init_weights", "eps", "num_cayley_neumann_terms", "r")
+IA3_ONLY = ("init_ia3_weights", "feedforward_modules")
 LOKR = Part("C", "lokr_w1", "q p -> p q")
 LOKR_SETTINGS = {"r": "r", "alpha": "alpha"}
 LOKR_OFF: dict[str, tuple[Any, ...]] = {"decompose_both": (), "decompose_factor": (-1, None), "use_effective_conv2d": ()}
@@ -96,6 +99,7 @@ PROJECTED = ("d_initial", "projection_prng_key", "init_weights", "save_projectio
 
 METHODS: tuple[Correspondence, ...] = (
     _lora("lora", LORA),
+    _lora("lora_dropout", {"": (A, B)}, RANKED | {"p": "lora_dropout"}),
     _lora("dora", DORA, use_dora=(True,)),
     _lora("lora_bias", {"": (A, B, Part("d", "lora_B.bias", "m -> m"))}, lora_bias=(True,)),
     _lora("pissa", {"": (A, B)}, init_lora_weights=("pissa",)),
@@ -109,11 +113,10 @@ METHODS: tuple[Correspondence, ...] = (
         writes={"total_step": 1},
     ),
     Correspondence(
-        "IA3", "y' = y .* l", {"": (Part("l", "ia3_l", "m 1 -> m"),)}, ignored=("init_ia3_weights", "feedforward_modules")
+        "IA3", "y' = y .* l", {"": (Part("l", "ia3_l", "m 1 -> m"),), "Conv2d": (Part("l", "ia3_l", "1 m 1 1 -> m"),)},
+        ignored=IA3_ONLY,
     ),
-    Correspondence(
-        "IA3", "x' = x .* k", {"": (Part("k", "ia3_l", "1 n -> n"),)}, ignored=("init_ia3_weights", "feedforward_modules")
-    ),
+    Correspondence("IA3", "x' = x .* k", {"": (Part("k", "ia3_l", "1 n -> n"),)}, ignored=IA3_ONLY),
     Correspondence(
         "VERA", "vera",
         {"": (
@@ -146,7 +149,7 @@ METHODS: tuple[Correspondence, ...] = (
         ignored=OFT_IGNORED, writes={"use_cayley_neumann": False, "coft": True, "r": 0},
     ),
     Correspondence(
-        "OFT", "oftv2", {"": (Part("q", "oft_R.weight", "b e -> b e", sign=-1),)},
+        "OFT", "oftv2", {"": (Part("q", "oft_R.weight", "b e -> b e", scale=-1),)},
         {"use_cayley_neumann": (True,), "coft": (), "block_share": ()},
         {"k": "oft_block_size", "terms": "num_cayley_neumann_terms"}, BLOCK,
         ignored=OFT_IGNORED, writes={"use_cayley_neumann": True, "r": 0},
