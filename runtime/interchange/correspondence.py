@@ -26,7 +26,6 @@ class Part:
         scale: the factor as a multiple of the tensor.
         above: `W` or `b`, where the tensor is this of the base plus the factor (of a norm, W's diagonal).
         is_shared: whether there is one for the whole model, under the model's own name.
-        is_optional: whether it may be missing; the factor is then zero.
     """
 
     factor: str
@@ -35,7 +34,6 @@ class Part:
     scale: int = 1
     above: Literal["", "W", "b"] = ""
     is_shared: bool = False
-    is_optional: bool = False
 
 
 Parts = Mapping[str, tuple[Part, ...]]

@@ -141,8 +141,7 @@ def _check(row: Correspondence, fields: Mapping[str, Any], member: Member) -> No
     for place in row.places:
         if place.write is None and not torch.equal(place.read(fields, None, site.sizes), factors[place.factor].cpu()):
             problem = f"its places `{place.factor}` are not those that PEFT draws for its seed"
-    for part in row.parts_of(site.kind):
-        if part.above == "b" and site.bias is None and factors[part.factor].any():
-            problem = f"`{part.factor}` gives it a bias, which PEFT does not"
+    if site.bias is None and any(part.above == "b" for part in row.parts_of(site.kind)):
+        problem = "it has no bias, and PEFT makes none"
     if problem:
         raise SpecCheckpointError(f"`{member.name}` cannot be exported: {problem}")

@@ -20,14 +20,11 @@ def fits(row: Correspondence, kind: str, tensors: Tensors) -> bool:
     """Whether the tensors are those of a module of this kind, all of them and no others."""
     parts = row.parts_of(kind)
     places = {place.key for place in row.places if place.key}
-    wanted = {part.key for part in parts if not part.is_optional} | places
-    known = {part.key for part in parts} | places
-    return bool(parts) and wanted <= tensors.keys() <= known and all(_fits(part, tensors) for part in parts)
+    wanted = {part.key for part in parts} | places
+    return bool(parts) and wanted == tensors.keys() and all(_fits(part, tensors) for part in parts)
 
 
 def _fits(part: Part, tensors: Tensors) -> bool:
-    if part.key not in tensors:
-        return part.is_optional
     left, shape = Rearrangement.read(part.layout).left, tensors[part.key].shape
     return len(left) == len(shape) and all(size == 1 for axis, size in zip(left, shape, strict=True) if not axis)
 
@@ -36,9 +33,8 @@ def axis_sizes(row: Correspondence, kind: str, tensors: Tensors) -> dict[str, in
     """The sizes of the named axes of a module's tensors."""
     found: dict[str, int] = {}
     for part in row.parts_of(kind):
-        if part.key in tensors:
-            axes = zip(Rearrangement.read(part.layout).left, tensors[part.key].shape, strict=True)
-            found |= {axis[0]: size for axis, size in axes if len(axis) == 1}
+        axes = zip(Rearrangement.read(part.layout).left, tensors[part.key].shape, strict=True)
+        found |= {axis[0]: size for axis, size in axes if len(axis) == 1}
     return found
 
 
@@ -46,10 +42,9 @@ def factors_of(row: Correspondence, fields: Fields, site: LayerSite, tensors: Te
     """The factors of one module: views of its tensors, through which gradients flow, and the places of its indices."""
     found: dict[str, Tensor] = {}
     for part in row.parts_of(site.kind):
-        if part.key in tensors:
-            value = turned(tensors[part.key], part.layout, site.sizes)
-            value = value if part.scale == 1 else value * part.scale
-            found[part.factor] = value - _above(part, site).to(value) if part.above else value
+        value = turned(tensors[part.key], part.layout, site.sizes)
+        value = value if part.scale == 1 else value * part.scale
+        found[part.factor] = value - _above(part, site).to(value) if part.above else value
     for place in row.places:
         found[place.factor] = place.read(fields, tensors.get(place.key), site.sizes)
     return found
@@ -61,8 +56,6 @@ def tensors_of(row: Correspondence, site: LayerSite, factors: Mapping[str, Tenso
     sizes: Sizes = site.sizes
     for part in row.parts_of(site.kind):
         value = factors[part.factor]
-        if part.above == "b" and site.bias is None:
-            continue
         value = value + _above(part, site).to(value) if part.above else value
         found[part.key] = turned(value if part.scale == 1 else value / part.scale, opposite(part.layout), sizes)
     for place in row.places:

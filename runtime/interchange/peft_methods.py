@@ -90,6 +90,8 @@ def block_side(axes: Sizes) -> int:
 OFT = {"": (Part("q", "oft_R.weight", "b e -> b e"),)}
 BLOCK = {"k": block_side}
 OFT_IGNORED = ("module_dropout", "init_weights", "eps", "num_cayley_neumann_terms", "r")
+TERMS = (None, *range(4, 33))
+"""Of PEFT's series; it makes four terms of three."""
 IA3_ONLY = ("init_ia3_weights", "feedforward_modules")
 LOKR = Part("C", "lokr_w1", "q p -> p q")
 LOKR_SETTINGS = {"r": "r", "alpha": "alpha"}
@@ -150,13 +152,16 @@ METHODS: tuple[Correspondence, ...] = (
     ),
     Correspondence(
         "OFT", "oftv2", {"": (Part("q", "oft_R.weight", "b e -> b e", scale=-1),)},
-        {"use_cayley_neumann": (True,), "coft": (), "block_share": ()},
+        {"use_cayley_neumann": (True,), "coft": (), "block_share": (), "num_cayley_neumann_terms": TERMS},
         {"k": "oft_block_size", "terms": "num_cayley_neumann_terms"}, BLOCK,
         ignored=OFT_IGNORED, writes={"use_cayley_neumann": True, "r": 0},
     ),
     Correspondence(
         "BOFT", "boft",
-        {"": (Part("G", "boft_R", "f b i j -> f b i j"), Part("g", "boft_s", "m 1 -> m"))},
+        {
+            "": (Part("G", "boft_R", "f b i j -> f b i j"), Part("g", "boft_s", "m 1 -> m")),
+            "Conv2d": (Part("G", "boft_R", "f b i j -> f b i j"), Part("g", "boft_s", "1 m -> m")),
+        },
         settings={"k": "boft_block_size", "f": "boft_n_butterfly_factor"}, axes={"k": itemgetter("i"), "f": itemgetter("f")},
         ignored=("boft_dropout", "init_weights", "boft_block_num"), writes={"boft_block_num": 0},
     ),
@@ -205,8 +210,11 @@ METHODS: tuple[Correspondence, ...] = (
         "LN_TUNING", "ln_tuning",
         {"": (
             Part("g", "ln_tuning_layers.weight", "m -> m", above="W"),
-            Part("d", "ln_tuning_layers.bias", "m -> m", above="b", is_optional=True),
+            Part("d", "ln_tuning_layers.bias", "m -> m", above="b"),
         )},
+    ),
+    Correspondence(
+        "LN_TUNING", "W' = W + diag(g)", {"": (Part("g", "ln_tuning_layers.weight", "m -> m", above="W"),)}
     ),
     Correspondence(
         "VBLORA", "vblora",
