@@ -35,8 +35,10 @@ class Method:
         config: PEFT's configuration class.
         configurations: the first is the reference's default.
         options: fields that all configurations share.
-        double: the tolerance in float64, wider than 1e-10 only where the reference computes in float32.
+        double: the tolerance in float64, wider than 1e-10 only where the reference computes in float32; 0 where it
+            does not run in float64.
         spread: for a factor drawn at random, the reference's standard deviation over ours.
+        without: what is not compared in any configuration.
         start: `same`, `derived` (from W: what is compared is the adapted weight), or why it is not compared.
         start_spec: the spec that starts as the reference on this layer, if it is another one.
         starts_in_float32: whether the reference begins on no float64 layer, so that one is made of its float32 values.
@@ -49,6 +51,7 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=dict)
     double: float = 1e-10
     spread: Mapping[str, float] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
     start: str = "same"
     start_spec: str = ""
     starts_in_float32: bool = False
@@ -150,7 +153,7 @@ METHODS: tuple[Method, ...] = (
         deviation="without its CUDA extension PEFT makes one factor of any number; the comparison of several stands "
         "in for the extension"),
     Method("hra", "HRAConfig", (*RANK, C("Conv2d", {"r": 2}, "Conv2d, square kernel", (3, 5))),
-        start="directions", deviation="U starts at another scale, which reflections do not see"),
+        spread={"U": 4}, deviation="U starts wider, by a factor of sqrt(2*n/r), which reflections do not see"),
     Method("hra_gs", "HRAConfig", (*RANK, C("tall", {"r": 3}, sizes=(20, 5))), {"apply_GS": True},
         start="PEFT's has no orthonormal basis",
         deviation="PEFT starts in equal pairs of columns, whose Gram-Schmidt basis is rounding noise"),
@@ -204,7 +207,9 @@ METHODS: tuple[Method, ...] = (
     Method("c3a", "C3AConfig", (
         C("default", {"block_size": 16}), C("blocks of 2", {"block_size": 2}, sizes=(6, 8)),
         C("no bias", {"block_size": 3}, "Linear without bias", (9, 6)), C("one block", {"block_size": 5}, sizes=(5, 5)),
-    ), double=1e-5, start="PEFT's is not zero unless it is asked to be", deviation="PEFT transforms in float32 in every dtype"),
+    ), double=1e-5, start="PEFT starts v at random unless it is asked for zeros", without=("input gradient",),
+        deviation="PEFT transforms in float32 in every dtype, and its gradient to the input is not the derivative of "
+        "its output"),
     Method("beft", "BeftConfig", (
         C("default"), C("small", {}, sizes=SMALL), C("wide", {}, sizes=(5, 17)), C("no bias, unmerged", {}, "Linear without bias", SMALL, ("merged weight",)),
     ), deviation="PEFT does not merge it into a layer without a bias"),

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import peft
 import torch
+from peft.tuners.boft import layer as boft_layer
 from torch import Tensor, nn
 
 from specdsl.runtime.adapter import Adapter
@@ -55,10 +55,14 @@ class BlockDiagonal:
 
 
 @contextmanager
-def quietly() -> Iterator[None]:
-    """With a stand-in for the CUDA extension."""
-    with mock.patch("peft.tuners.boft.layer.get_fbd_cuda", lambda: BlockDiagonal):
+def boft_extension() -> Iterator[None]:
+    """With a stand-in for PEFT's CUDA extension, without which it makes one butterfly factor of any number."""
+    before = boft_layer.get_fbd_cuda
+    boft_layer.get_fbd_cuda = lambda: BlockDiagonal
+    try:
         yield
+    finally:
+        boft_layer.get_fbd_cuda = before
 
 
 def peft_model(method: Method, one: Configuration, model: nn.Module, seed: int) -> Any:
