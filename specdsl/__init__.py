@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from specdsl.reference import weight
     from specdsl.runtime.adapter import Adapter
     from specdsl.runtime.attach import attach
+    from specdsl.runtime.interchange.import_peft import import_peft
     from specdsl.runtime.load import load
 
 __version__ = VERSION
@@ -45,6 +46,7 @@ __version__ = VERSION
 _LATER = {
     "attach": "specdsl.runtime.attach",
     "load": "specdsl.runtime.load",
+    "import_peft": "specdsl.runtime.interchange.import_peft",
     "Adapter": "specdsl.runtime.adapter",
     "weight": "specdsl.reference",
 }
@@ -52,8 +54,8 @@ _LATER = {
 __all__ = [
     "Adapter", "Option", "Spec", "SpecCheckpointError", "SpecDataError", "SpecError", "SpecErrors", "SpecFileError",
     "SpecLimitError", "SpecMergeError", "SpecNameError", "SpecNotBuiltError", "SpecOperatorError", "SpecSettingError",
-    "SpecShapeError", "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "attach", "load",
-    "operator", "parse", "weight",
+    "SpecShapeError", "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "attach",
+    "import_peft", "load", "operator", "parse", "weight",
 ]  # fmt: skip
 
 
