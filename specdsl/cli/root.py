@@ -25,7 +25,7 @@ FAILED = 2
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
-COMMANDS = ("check", "show", "explain", "fmt", "latex", "ls", "conform", "compile", "train", "eval", "merge")
+COMMANDS = ("check", "show", "explain", "fmt", "latex", "ls", "gallery", "conform", "compile", "train", "eval", "merge")
 """Each is the `command` of the module of that name, in the order of `--help`."""
 
 
