@@ -199,7 +199,10 @@ class _Named:
         signs, parts = [], []
         for place, term in enumerate(node.arguments):
             is_minus = isinstance(term, Apply) and term.operator == "negative" and term not in self.names
-            parts.append(self.draw(term.children[0] if is_minus else term))
+            picture = self.draw(term.children[0] if is_minus else term)
+            if isinstance(picture, Word) and picture.text.startswith("−"):
+                picture, is_minus = replace(picture, text=picture.text[1:]), not is_minus
+            parts.append(picture)
             signs.append("−" if is_minus else "" if place == 0 else "+")
         return Row("+", tuple(signs), tuple(parts), node.shape)
 
@@ -226,7 +229,10 @@ class _Named:
 
 
 def _unquoted(text: str) -> str:
-    _, is_named, value = text.partition("=")
+    """`"a b -> b a"` of `pattern="a b -> b a"`, `bits` of `bits=bits`."""
+    name, is_named, value = text.partition("=")
+    if name == value:
+        return name
     return value.strip('"') if is_named and value.startswith('"') else text
 
 
@@ -234,8 +240,20 @@ def _product(parts: list[Picture], shape: tuple[object, ...]) -> Picture:
     """Factors side by side; a product or number among them is written out, a sum keeps its brackets."""
     flat: list[Picture] = []
     for part in parts:
-        flat += part.parts if isinstance(part, Row) and part.operation == "" else [part]
+        is_sum = isinstance(part, Word) and _is_sum(part.text)
+        written = replace(part, text=f"({part.text})") if isinstance(part, Word) and is_sum else part
+        flat += written.parts if isinstance(written, Row) and written.operation == "" else [written]
     return Row("", ("",) * len(flat), tuple(flat), shape)  # type: ignore[arg-type]
+
+
+def _is_sum(text: str) -> bool:
+    """Whether a sign of addition stands outside all brackets."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth == 0 and text[place : place + 3] in (" + ", " − "):
+            return True
+    return False
 
 
 def _raised(body: Picture, mark: str, shape: tuple[object, ...]) -> Picture:

@@ -29,6 +29,7 @@ _LEGEND = {
     GIVEN: "given or drawn in each pass",
 }  # fmt: skip
 _MARGIN = 10
+_LEAST = 0.75
 
 
 def style(scope: str = ".specdsl") -> str:
@@ -79,10 +80,12 @@ def drawing(spec: Spec, *, identity: str = "specdsl", is_alone: bool = True) -> 
     whole = stacked(boxes, 16)
     width, height = whole.width + 2 * _MARGIN, whole.above + whole.below + 2 * _MARGIN
     rules = f"<style>{style()}</style>" if is_alone else ""
+    # Within a page it shrinks with a narrow screen, but not until its letters cannot be read.
+    least = "" if is_alone else f' style="min-width:{number(width * _LEAST)}px"'
     names = f'aria-labelledby="{identity}-title {identity}-desc"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="specdsl" role="img" {names} '
-        f'viewBox="0 0 {number(width)} {number(height)}" width="{number(width)}" height="{number(height)}">'
+        f'viewBox="0 0 {number(width)} {number(height)}" width="{number(width)}" height="{number(height)}"{least}>'
         f'<title id="{identity}-title">{escape(spec.label)}</title>'
         f'<desc id="{identity}-desc">{escape("; ".join(plain_formula(spec)))}</desc>'
         f"{rules}{whole.moved(_MARGIN, whole.above + _MARGIN)}</svg>\n"
@@ -91,8 +94,9 @@ def drawing(spec: Spec, *, identity: str = "specdsl", is_alone: bool = True) -> 
 
 def _lines(sketch: Sketch, layout: Layout) -> list[Box]:
     place = [_text(f"{sketch.place}:", "place", 12)] if sketch.place else []
-    return [*place, *_packed([layout.equation(one) for one in sketch.equations]),
-            *(_text(remark, "remark", SMALL) for remark in sketch.remarks)]  # fmt: skip
+    remarks = [_text(remark, "remark", SMALL) for remark in sketch.remarks]
+    below = [stacked(remarks, 3)] if remarks else []
+    return [*place, *_packed([layout.equation(one) for one in sketch.equations]), *below]
 
 
 def _packed(boxes: list[Box]) -> list[Box]:

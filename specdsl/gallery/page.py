@@ -51,10 +51,14 @@ def _introduction(cards: Sequence[Card]) -> str:
     return text
 
 
+_KEYS = (
+    ("trained", "trained"), ("computed", "moves with what is trained"), ("frozen", "frozen"), ("tokens", "tokens"),
+    ("given", "given or drawn in each pass"),
+)  # fmt: skip
 _LEGEND = (
-    '<p class="legend"><span class="key trained"></span>trained <span class="key computed"></span>moves with what is '
-    'trained <span class="key frozen"></span>frozen <span class="key tokens"></span>tokens <span class="key given">'
-    "</span>given or drawn in each pass</p>"
+    '<p class="legend">'
+    + " ".join(f'<span><span class="key {kind}"></span>{text}</span>' for kind, text in _KEYS)
+    + "</p>"
 )
 
 

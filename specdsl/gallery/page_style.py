@@ -30,7 +30,7 @@ article[hidden],section[hidden]{display:none}
 article:target{outline:2px solid var(--link)}
 .wide{overflow-x:auto;margin:.5rem 0}
 .drawing svg{display:block;height:auto;max-width:100%}
-math{font-size:1.05rem;width:max-content}
+math{font-family:"Cambria Math","STIX Two Math","STIX Math","Latin Modern Math",math;font-size:1.05rem;width:max-content}
 mtd{padding:.25em 0}
 math[display=block]{text-align:left;margin:.2rem 0}
 math[display=block]>mtable>mtr>mtd{text-align:left;padding-right:.3em}
@@ -42,15 +42,16 @@ dd{margin:0;overflow-wrap:anywhere}
 .facts{display:flex;flex-wrap:wrap;gap:.3rem;margin:.5rem 0 0;padding:0;list-style:none}
 .facts li{background:var(--chip);border-radius:1rem;padding:.05rem .65rem;font-size:.85rem}
 .note{font-size:.9rem;margin-top:.5rem}
-.key{display:inline-block;width:1rem;height:.75rem;margin:0 .35rem 0 .8rem;border:1px solid;vertical-align:-1px}
-.key:first-child{margin-left:0}
+.key{display:inline-block;width:1rem;height:.75rem;margin-right:.4rem;border:1px solid;vertical-align:-1px}
+.legend{display:flex;flex-wrap:wrap;gap:.1rem 1rem}
+header p{max-width:110ch}
 .key.trained{background:#f7b267;border-color:#b3540a}
 .key.computed{background:#fde7cc;border-color:#cf8d4c}
 .key.frozen{background:repeating-linear-gradient(135deg,#dfe7f0 0 3px,#a9b8ca 3px 4px);border-color:#6c7f96}
 .key.tokens{background:#d8efe3;border-color:#4d8f72}
 .key.given{background:#eadff5;border:1px dashed #8560ad}
 @media (max-width:40rem){header,main,.bar>div{padding-left:.75rem;padding-right:.75rem}
-.bar{position:static}.drawing svg{max-width:none}}"""
+.bar{position:static}}"""
 
 SCRIPT = """\
 const box = document.getElementById("search"), count = document.getElementById("count");
