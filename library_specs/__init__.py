@@ -14,7 +14,7 @@ TAXONOMY = {
     "reconstruction": "The weight or bias itself changes: scaled, rotated, rebuilt from its parts, trained in places.",
     "extension": "Something of few parameters is added to the weight.",
     "combination": "Both: the weight changes, and something is added to it.",
-    "activation": "What goes in or comes out changes, in ways that are no change of a weight or that depend on tokens.",
+    "activation": "What enters or leaves a layer changes, mostly through a nonlinearity or token by token.",
     "prompt": "Rows are added to the tokens.",
 }
 """The groups of the library, its folders, in the order in which they are listed."""

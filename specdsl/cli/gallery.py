@@ -11,7 +11,7 @@ from specdsl.errors import SpecFileError
 
 
 @click.command("gallery")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -21,21 +21,20 @@ from specdsl.errors import SpecFileError
 )
 @click.option("--title", default=None, help="The heading of the pages.")
 @import_option
-def command(folder: Path | None, output: Path, title: str | None) -> None:
-    """Write a page with a card for every spec of a folder, or of the library.
+def command(folder: Path, output: Path, title: str | None) -> None:
+    """Write a page with a card for every spec of a folder.
 
     A card has the formula, a drawing, the parameters of an n x m module, facts and the source. index.html is for
     browsers and needs nothing from elsewhere; README.md is for repositories.
 
     \b
     specdsl gallery my_specs -o pages
-    specdsl gallery -o docs/gallery
     """
-    from specdsl.gallery.cards import folder_cards, library_cards
+    from specdsl.gallery.cards import folder_cards
     from specdsl.gallery.write import write_gallery
 
-    cards = library_cards(output) if folder is None else folder_cards(_files(folder), folder, output)
-    write_gallery(cards, title or ("The library" if folder is None else folder.resolve().name), output)
+    cards = folder_cards(_files(folder), folder, output)
+    write_gallery(cards, title or folder.resolve().name, output)
     click.echo(f"{len(cards)} specs in {output / 'index.html'}")
 
 

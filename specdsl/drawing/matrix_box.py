@@ -9,7 +9,7 @@ from specdsl.drawing.symbols import shape_text
 
 _STACK = 4.0
 """How far the sheets of a stack lie apart."""
-_HATCH = 9
+_HATCH = 10
 
 
 def matrix_box(matrix: Matrix, lengths: Lengths) -> Box:

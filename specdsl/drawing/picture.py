@@ -13,6 +13,9 @@ TRAINED, COMPUTED, FROZEN, TOKENS, GIVEN = "trained", "computed", "frozen", "tok
 """Whose entries a matrix holds: a trained factor's, what moves with one, what never moves, the input's, what is
 brought to a forward pass."""
 
+ROLES = (TRAINED, COMPUTED, FROZEN, TOKENS, GIVEN)
+"""In the order of a legend."""
+
 
 @dataclass(frozen=True)
 class Matrix:
@@ -123,4 +126,4 @@ def roles_in(sketches: tuple[Sketch, ...]) -> list[str]:
         pending += parts_of(picture)
         if isinstance(picture, Matrix):
             found.add(picture.role)
-    return [role for role in (TRAINED, COMPUTED, FROZEN, TOKENS, GIVEN) if role in found]
+    return [role for role in ROLES if role in found]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from specdsl.drawing.boxes import SMALL, Box, number, side_by_side, stacked, text_code, text_width, word
 from specdsl.drawing.layout import WIDEST, Layout
 from specdsl.drawing.lengths import Lengths
-from specdsl.drawing.picture import COMPUTED, FROZEN, GIVEN, TOKENS, TRAINED, Sketch, roles_in
+from specdsl.drawing.picture import COMPUTED, FROZEN, GIVEN, ROLES, TOKENS, TRAINED, Sketch, roles_in
 from specdsl.drawing.sketch import sketches
 from specdsl.printing.formula import plain_formula
 from specdsl.spec import Spec
@@ -32,17 +33,16 @@ _MARGIN = 10
 _LEAST = 0.75
 
 
-def style(scope: str = ".specdsl") -> str:
-    """The rules of all drawings; a page that holds several needs them once."""
-    roles = (TRAINED, COMPUTED, FROZEN, TOKENS, GIVEN)
+def style(scope: str = ".specdsl", roles: Sequence[str] = ROLES) -> str:
+    """The rules of drawings with these roles; a page that holds several drawings needs them once."""
     filled = "".join(
         f"{scope} .{role}{{fill:var(--sd-{role});stroke:var(--sd-{role}-edge)}}"
         f"{scope} .diagonal.{role}{{fill:none;stroke:var(--sd-{role}-edge)}}"
         for role in roles
     )
     return (
-        f"{scope}{{{_variables(_LIGHT)}}}"
-        f"@media (prefers-color-scheme:dark){{{scope}{{{_variables(_DARK)}}}}}"
+        f"{scope}{{{_variables(_LIGHT, roles)}}}"
+        f"@media (prefers-color-scheme:dark){{{scope}{{{_variables(_DARK, roles)}}}}}"
         f"{scope} text{{fill:var(--sd-ink);text-anchor:middle;font:14px Georgia,'Times New Roman',serif}}"
         f"{scope} .label{{font-style:italic}}"
         f"{scope} .shape,{scope} .function,{scope} .remark{{font:10.5px system-ui,sans-serif;fill:var(--sd-dim)}}"
@@ -57,8 +57,9 @@ def style(scope: str = ".specdsl") -> str:
     )
 
 
-def _variables(colours: dict[str, str]) -> str:
-    return "".join(f"--sd-{name}:{colour};" for name, colour in colours.items())
+def _variables(colours: dict[str, str], roles: Sequence[str]) -> str:
+    wanted = {"ink", "dim", "line", *roles, *(f"{role}-edge" for role in roles)}
+    return "".join(f"--sd-{name}:{colour};" for name, colour in colours.items() if name in wanted)
 
 
 def drawing(spec: Spec, *, identity: str = "specdsl", is_alone: bool = True) -> str:
@@ -79,7 +80,7 @@ def drawing(spec: Spec, *, identity: str = "specdsl", is_alone: bool = True) -> 
     boxes += [_legend(found)] if is_alone else []
     whole = stacked(boxes, 16)
     width, height = whole.width + 2 * _MARGIN, whole.above + whole.below + 2 * _MARGIN
-    rules = f"<style>{style()}</style>" if is_alone else ""
+    rules = f"<style>{style(roles=roles_in(found))}</style>" if is_alone else ""
     # Within a page it shrinks with a narrow screen, but not until its letters cannot be read.
     least = "" if is_alone else f' style="min-width:{number(width * _LEAST)}px"'
     names = f'aria-labelledby="{identity}-title {identity}-desc"'

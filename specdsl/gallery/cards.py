@@ -11,12 +11,14 @@ from specdsl.gallery.compared import in_peft
 from specdsl.library_specs import TAXONOMY, library_groups
 from specdsl.spec import parse
 
+IN_REPOSITORY = "../../library_specs"
+"""Where the files of the library are, seen from docs/gallery."""
 
-def library_cards(target: Path) -> list[Card]:
-    """A card for every method of the library; `target` is where the pages will lie."""
-    root = Path("library_specs")
+
+def library_cards() -> list[Card]:
+    """A card for every method of the library; its links hold in docs/gallery of the repository."""
     return [
-        Card(path.stem, group, parse(path), _relative(root / group / path.name, target), in_peft(path.stem))
+        Card(path.stem, group, parse(path), f"{IN_REPOSITORY}/{group}/{path.name}", in_peft(path.stem))
         for group, paths in library_groups()
         for path in paths
     ]

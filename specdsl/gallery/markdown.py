@@ -16,14 +16,14 @@ def markdown(cards: Sequence[Card], title: str, drawings: str) -> str:
     for name, meaning, found in grouped(cards):
         parts.append(f"## {name.capitalize()}")
         parts += [meaning] if meaning else []
-        parts += [_table(found)]
+        parts.append(_table(found, any(card.compared for card in cards)))
         parts += [_card(card, drawings) for card in found]
     return "\n\n".join(parts) + "\n"
 
 
 def _introduction(cards: Sequence[Card]) -> str:
     text = (
-        f"{len(cards)} specs, made by `specdsl gallery`; [index.html](index.html) is the same as a page with a "
+        f"{len(cards)} specs; [index.html](index.html) is the same as a page with a "
         "search box. `W` is n x m, `y = x W + b`. In the drawings trained matrices are orange, frozen ones grey and "
         "hatched, those that move with trained ones pale orange, tokens green."
     )
@@ -35,14 +35,18 @@ def _introduction(cards: Sequence[Card]) -> str:
     return text
 
 
-def _table(cards: Sequence[Card]) -> str:
-    rows = [
-        f"| [{_cell(card.title)}](#{_anchor(card)}) | {_cell('; '.join(card.parameters))} | "
-        f"{_cell(', '.join(card.facts))} | {card.lines} | {_other(card)} |"
-        for card in cards
-    ]
-    head = f"| method | trains per n x m | facts | lines | in {PACKAGE} |\n|---|---|---|---:|---:|"
-    return "\n".join([head, *rows])
+def _table(cards: Sequence[Card], is_compared: bool) -> str:
+    head = ["method", "trains per n x m", "facts", "lines", *([f"in {PACKAGE}"] if is_compared else [])]
+    rows = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
+    for card in cards:
+        cells = [
+            f"[{card.title}](#{_anchor(card)})",
+            "; ".join(card.parameters),
+            ", ".join(card.facts),
+            f"{card.lines}",
+        ]
+        rows.append([*map(_cell, cells), *([_other(card)] if is_compared else [])])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _other(card: Card) -> str:

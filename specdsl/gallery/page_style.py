@@ -30,7 +30,8 @@ article[hidden],section[hidden]{display:none}
 article:target{outline:2px solid var(--link)}
 .wide{overflow-x:auto;margin:.5rem 0}
 .drawing svg{display:block;height:auto;max-width:100%}
-math{font-family:"Cambria Math","STIX Two Math","STIX Math","Latin Modern Math",math;font-size:1.05rem;width:max-content}
+math{font-family:"Cambria Math","STIX Two Math","STIX Math","Latin Modern Math",math;font-size:1.05rem;
+width:max-content}
 mtd{padding:.25em 0}
 math[display=block]{text-align:left;margin:.2rem 0}
 math[display=block]>mtable>mtr>mtd{text-align:left;padding-right:.3em}

@@ -77,6 +77,8 @@ def _symbol(symbol: Symbol) -> str:
             return '<mspace width="0.17em"/>'
         case style if style == BIG:
             return f"<mo>{text}</mo>"
+        case style if style == SIGN and symbol.text == ":":
+            return '<mo lspace="0" rspace="0">:</mo>'
         case style if style == SIGN:
             return f'<mo stretchy="false">{text}</mo>' if symbol.text in _FENCES else f"<mo>{text}</mo>"
     return f'<mi mathvariant="normal">{text}</mi>'

@@ -22,7 +22,7 @@ from tests.ordinary_methods import ORDINARY
 FILES = {path.stem: path for _, paths in library_groups() for path in paths}
 CITES = r"arXiv:\d{4}\.\d{5}"
 OTHER_CITES = {
-    "peft_with_controls": "ICML 2024",
+    "peft_with_controls": "https://proceedings.mlr.press/v235/zhang24y.html",
     "orthogonal_init": "https://datta0.github.io/posts/rethink-lora-init",
 }
 NO_PAPER = {"full", "trainable_tokens"}
