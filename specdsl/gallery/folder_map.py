@@ -13,8 +13,8 @@ def folder_map(cards: Sequence[Card]) -> str:
     groups = grouped(cards)
     counts = ", ".join(f"{len(found)} {name}" for name, _, found in groups)
     introduction = (
-        f"{len(cards)} specs, one method or variant each: {counts}. `specdsl ls` lists and searches them, `specdsl show` "
-        "prints one with a drawing, [docs/gallery](../docs/gallery/README.md) shows them all."
+        f"{len(cards)} specs, one method or variant each: {counts}. `specdsl ls` lists and searches them, "
+        "`specdsl show` prints one with a drawing, [docs/gallery](../docs/gallery/README.md) shows them all."
     )
     names = "A name is a file's name; case, `-` and `_` do not matter. Copy a file to change it."
     sections = (_section(name, meaning, found) for name, meaning, found in groups)

@@ -39,12 +39,8 @@ def _table(cards: Sequence[Card], is_compared: bool) -> str:
     head = ["method", "trains per n x m", "facts", "lines", *([f"in {PACKAGE}"] if is_compared else [])]
     rows = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
     for card in cards:
-        cells = [
-            f"[{card.title}](#{_anchor(card)})",
-            "; ".join(card.parameters),
-            ", ".join(card.facts),
-            f"{card.lines}",
-        ]
+        title = f"[{card.title}](#{_anchor(card)})"
+        cells = [title, "; ".join(card.parameters), ", ".join(card.facts), str(card.lines)]
         rows.append([*map(_cell, cells), *([_other(card)] if is_compared else [])])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
