@@ -26,7 +26,7 @@ FACTS = (
     "mergeable", "exactly_lora", "starts_at_base", "rank_bound", "creates_bias", "shared_parameters",
     "derived_from_base", "regenerated_from_seed", "added_rows", "inputs", "noise", "needs",
 )  # fmt: skip
-"""Facts that hold or do not; `specdsl.Facts` says what each is."""
+"""Facts that hold or do not, as `specdsl.facts.Facts` has them."""
 _WORD = re.compile(r"\w{4,}")
 
 
@@ -40,18 +40,24 @@ class Entry:
     cite: str
     formula: str
     note: str
+    text: str
 
     @staticmethod
     def of(path: Path) -> Entry:
-        syntax = parse_tree(read_spec_file(path), path.name)
+        text = read_spec_file(path)
+        syntax = parse_tree(text, path.name)
         headers = {clause.key: clause.text for clause in syntax.clauses if isinstance(clause, tree.Header)}
         return Entry(
             path.stem, path.parent.name, headers.get("title", ""), headers.get("cite", ""), _formula(syntax),
-            headers.get("note", ""),
+            headers.get("note", ""), text,
         )  # fmt: skip
 
+    def as_dict(self) -> dict[str, str]:
+        """What `--json` prints: all but the whole text."""
+        return {name: value for name, value in asdict(self).items() if name != "text"}
+
     def answers(self, word: str) -> bool:
-        """Whether the word is in any text of the entry, whatever its case, `-` and `_`."""
+        """Whether the word is in the name, the group or the spec, whatever its case, `-` and `_`."""
         return any(_plain(word) in _plain(text) for text in asdict(self).values())
 
     def has(self, facts: Iterable[str], without: Iterable[str]) -> bool:
@@ -86,8 +92,7 @@ def _holds(value: object) -> bool:
 def command(words: tuple[str, ...], facts: tuple[str, ...], without: tuple[str, ...], as_json: bool) -> int:
     """List the methods of the library by group, with their formulas.
 
-    With WORDs only those that all of them occur in: in the name, the group, the title, the source, the formula or the
-    notes.
+    With WORDs only those that all of them occur in: in the name, the group or anywhere in the spec.
 
     \b
     specdsl ls
@@ -98,7 +103,7 @@ def command(words: tuple[str, ...], facts: tuple[str, ...], without: tuple[str, 
     said = [entry for entry in _entries() if all(entry.answers(word) for word in words)]
     found = [entry for entry in said if entry.has(facts, without)] if facts or without else said
     if as_json:
-        print_json([asdict(entry) for entry in found])
+        print_json([entry.as_dict() for entry in found])
     elif found:
         click.echo("\n\n".join(_lines(found)))
     else:

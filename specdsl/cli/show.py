@@ -52,6 +52,7 @@ def command(spec: str, as_svg: bool, output: Path | None, set_texts: tuple[str, 
         click.echo(drawing(found), nl=False)
     else:
         _write(output, drawing(found))
+        click.echo(f"drawing in {output}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -92,8 +92,20 @@ def test_there_are_at_least_ninety_methods() -> None:
 
 def test_the_folders_are_the_taxonomy() -> None:
     assert [group for group, _ in library_groups()] == [
-        "activation", "combination", "extension", "prompt", "reconstruction",
+        "reconstruction", "extension", "combination", "activation", "prompt",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_totals_are_those_of_the_folder(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    methods, specs = len(FILES.keys() - VARIANTS), len(FILES)
+    assert re.search(rf"\b{methods} (published )?methods .*\b{specs} (\[?specs\b)", text)
+
+
+@pytest.mark.parametrize("method", FILES)
+def test_a_note_is_short(method: str) -> None:
+    assert len(specdsl.parse(method).note or "") <= 220
 
 
 @pytest.mark.parametrize("method", FILES)

@@ -36,11 +36,13 @@ def evaluated(text: str, values: dict[str, int]) -> Fraction:
     return Fraction(eval(python, {"Fraction": Fraction}))
 
 
-@pytest.mark.parametrize("name", library_names())
-def test_the_text_says_the_same_number(name: str) -> None:
-    spec = specdsl.parse(name)
-    counts = [size for part in spec.parts or (spec,) for size in (part.facts.trained, part.facts.shared)]
-    values = {**spec.hyperparameters, **SIZES}
-    plain = [size for size in counts if "(" not in str(size)]
-    for size in plain:
-        assert evaluated(factored(size), values) == size.value(values)
+def test_every_count_of_the_library_says_the_same_number() -> None:
+    compared = 0
+    for name in library_names():
+        spec = specdsl.parse(name)
+        values = {**spec.hyperparameters, **SIZES}
+        counts = [size for part in spec.parts or (spec,) for size in (part.facts.trained, part.facts.shared)]
+        for size in (one for one in counts if "(" not in str(one)):
+            assert evaluated(factored(size), values) == size.value(values), name
+            compared += 1
+    assert compared > 200
