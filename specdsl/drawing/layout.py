@@ -71,13 +71,12 @@ class Layout:
                 return self._repeated(sign, bounds, self.box(body))
 
     def _operands(self, row: Row) -> list[tuple[str, Box]]:
-        """The operands with their signs, a sum within a product in brackets."""
+        """The operands with their signs, in brackets where they would read otherwise without."""
         pairs = []
         for sign, part in zip(row.signs, row.parts, strict=True):
             box = self.box(part)
-            is_looser = isinstance(part, Row) and part.operation != "" and not row.is_sum
-            is_signed = isinstance(part, Row) and part.is_sum and bool(sign)
-            pairs.append((sign, self._bracketed(box) if is_looser or is_signed else box))
+            is_bracketed = isinstance(part, Row) and _needs_brackets(row, part, bool(sign))
+            pairs.append((sign, self._bracketed(box) if is_bracketed else box))
         return pairs
 
     def _bracketed(self, box: Box) -> Box:
@@ -120,6 +119,13 @@ class Layout:
         width = max(text_width(bounds, SMALL), 24) + 2
         code = text_code(sign, width / 2, 9, "big") + text_code(bounds, width / 2, 26, "shape")
         return side_by_side([Box(width, 18, 30, code), self._bracketed(body)], 3)
+
+
+def _needs_brackets(row: Row, part: Row, has_sign: bool) -> bool:
+    """A sum within a sum, after a sign; else all but a single operand within a product of any kind."""
+    if row.is_sum:
+        return part.is_sum and has_sign
+    return len(part.parts) > 1
 
 
 def _with_sign(sign: str, box: Box) -> list[Box]:

@@ -65,8 +65,7 @@ def sketches(spec: Spec) -> tuple[Sketch, ...]:
 def _sketch(spec: Spec) -> Sketch:
     ir = spec.ir
     named = _Named.of(ir)
-    waiting = [Equation((Matrix(f"{name}′", node.shape, named.role(node)),), named.inside(node))
-               for name, node in ir.targets.items()]  # fmt: skip
+    waiting = [named.adapted(name, node) for name, node in ir.targets.items()]
     drawn: list[Equation] = []
     while waiting:
         drawn += waiting
@@ -88,6 +87,11 @@ class _Named:
     def of(ir: SpecIR) -> _Named:
         values = {node: name for name, node in reversed(ir.definitions.items())}
         return _Named(ir, {node: name for node, name in values.items() if not isinstance(node, Scalar | Factor | Site)})
+
+    def adapted(self, name: str, node: Node) -> Equation:
+        """The equation of a target."""
+        role = self.role(node)
+        return Equation((Matrix(f"{name}′", node.shape, COMPUTED if role == TRAINED else role),), self.inside(node))
 
     def newly_read(self) -> list[Equation]:
         """The equations of definitions that were read since this was asked last."""

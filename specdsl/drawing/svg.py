@@ -14,13 +14,13 @@ from specdsl.printing.formula import plain_formula
 from specdsl.spec import Spec
 
 _LIGHT = {
-    "ink": "#1b2430", "dim": "#566272", "line": "#8a94a3",
+    "page": "#ffffff", "ink": "#1b2430", "dim": "#566272", "line": "#8a94a3",
     TRAINED: "#f7b267", TRAINED + "-edge": "#b3540a", COMPUTED: "#fde7cc", COMPUTED + "-edge": "#cf8d4c",
     FROZEN: "#dfe7f0", FROZEN + "-edge": "#6c7f96", TOKENS: "#d8efe3", TOKENS + "-edge": "#4d8f72",
     GIVEN: "#eadff5", GIVEN + "-edge": "#8560ad",
 }  # fmt: skip
 _DARK = {
-    "ink": "#e8edf4", "dim": "#a3afbf", "line": "#75818f",
+    "page": "#171d25", "ink": "#e8edf4", "dim": "#a3afbf", "line": "#75818f",
     TRAINED: "#b35c12", TRAINED + "-edge": "#f5a95b", COMPUTED: "#54381c", COMPUTED + "-edge": "#c98a4b",
     FROZEN: "#2b3644", FROZEN + "-edge": "#8496ad", TOKENS: "#1f4636", TOKENS + "-edge": "#6db893",
     GIVEN: "#43305a", GIVEN + "-edge": "#b48fdd",
@@ -51,6 +51,7 @@ def style(scope: str = ".specdsl", roles: Sequence[str] = ROLES) -> str:
         f"{scope} .sign{{font-size:17px}}{scope} .big{{font-size:27px}}"
         f"{scope} rect,{scope} path{{stroke-width:1.2}}"
         f"{scope} .frame,{scope} .empty,{scope} .bracket{{fill:none;stroke:var(--sd-line)}}"
+        f"{scope} .page{{fill:var(--sd-page);stroke:none}}"
         f"{scope} .hatch{{fill:none;stroke:var(--sd-{FROZEN}-edge);stroke-width:.7;opacity:.55}}"
         f"{scope} .diagonal{{stroke-width:4}}{scope} .given{{stroke-dasharray:4 3}}"
         f"{scope} .plate{{fill:var(--sd-{FROZEN});stroke:none}}{filled}"
@@ -58,7 +59,7 @@ def style(scope: str = ".specdsl", roles: Sequence[str] = ROLES) -> str:
 
 
 def _variables(colours: dict[str, str], roles: Sequence[str]) -> str:
-    wanted = {"ink", "dim", "line", *roles, *(f"{role}-edge" for role in roles)}
+    wanted = {"page", "ink", "dim", "line", *roles, *(f"{role}-edge" for role in roles)}
     return "".join(f"--sd-{name}:{colour};" for name, colour in colours.items() if name in wanted)
 
 
@@ -80,7 +81,8 @@ def drawing(spec: Spec, *, identity: str = "specdsl", is_alone: bool = True) -> 
     boxes += [_legend(found)] if is_alone else []
     whole = stacked(boxes, 16)
     width, height = whole.width + 2 * _MARGIN, whole.above + whole.below + 2 * _MARGIN
-    rules = f"<style>{style(roles=roles_in(found))}</style>" if is_alone else ""
+    page = '<rect class="page" width="100%" height="100%" rx="8"/>'
+    rules = f"<style>{style(roles=roles_in(found))}</style>{page}" if is_alone else ""
     # Within a page it shrinks with a narrow screen, but not until its letters cannot be read.
     least = "" if is_alone else f' style="min-width:{number(width * _LEAST)}px"'
     names = f'aria-labelledby="{identity}-title {identity}-desc"'

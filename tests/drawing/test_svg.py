@@ -15,6 +15,7 @@ from specdsl.library_specs import library_names
 from tests.spec_strategies import well_typed_specs
 
 SVG = "{http://www.w3.org/2000/svg}"
+SIDES = ("x", "y", "width", "height")
 BOX = {"trained", "computed", "frozen", "tokens", "given", "frame", "empty"}
 
 
@@ -24,8 +25,8 @@ def rectangles(element: Element, x: float = 0, y: float = 0) -> list[tuple[str, 
     assert moved is not None
     x, y = x + float(moved[1]), y + float(moved[2])
     found = []
-    if element.tag == f"{SVG}rect":
-        left, top, width, height = (float(element.get(name, "0")) for name in ("x", "y", "width", "height"))
+    if element.tag == f"{SVG}rect" and element.get("class") != "page":
+        left, top, width, height = (float(element.get(name, "0")) for name in SIDES)
         found.append((element.get("class", ""), x + left, y + top, width, height))
     return found + [one for child in element for one in rectangles(child, x, y)]
 
@@ -76,8 +77,10 @@ def test_rectangles_do_not_cut_each_other() -> None:
             assert apart or inside
 
 
-def test_colours_change_with_the_page() -> None:
-    assert "prefers-color-scheme:dark" in drawing(specdsl.parse("lora"))
+def test_a_file_brings_its_page_in_both_colours() -> None:
+    text = drawing(specdsl.parse("lora"))
+    assert "prefers-color-scheme:dark" in text
+    assert '<rect class="page" width="100%" height="100%"' in text
 
 
 def test_within_a_page_rules_and_legend_are_left_to_it() -> None:
