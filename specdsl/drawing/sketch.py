@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from specdsl.drawing.compose import at_start, diagonal, option_label, product, raised
 from specdsl.drawing.picture import (
     COMPUTED,
     FROZEN,
@@ -15,7 +16,6 @@ from specdsl.drawing.picture import (
     Grid,
     Matrix,
     Picture,
-    Raised,
     Repeated,
     Row,
     Sketch,
@@ -48,6 +48,8 @@ from specdsl.spec import Spec
 
 _FOLDS = {"sum": "∑", "prod": "∏", "stack": "stack"}
 _INFIX = {"times": "⊙", "divide": "⊘", "kron": "⊗"}
+MOST_PARTS = 1_000
+"""A picture of more is cut short: functions of functions share what they hold, a drawing of them cannot."""
 _CUT = ("slice", "take", "gather")
 
 
@@ -82,6 +84,7 @@ class _Named:
         self.names = names
         self.read: dict[Node, None] = {}
         self.known: set[Node] = set()
+        self.drawn = 0
 
     @staticmethod
     def of(ir: SpecIR) -> _Named:
@@ -128,7 +131,8 @@ class _Named:
         if node in self.names:
             self.read[node] = None
             return self._matrix(node)
-        return self.inside(node)
+        self.drawn += 1
+        return self.inside(node) if self.drawn <= MOST_PARTS else Matrix("…", node.shape, self.role(node))
 
     def inside(self, node: Node) -> Picture:
         """The picture of how a value is made."""
@@ -145,7 +149,7 @@ class _Named:
             case Part(of=of, index=index):
                 return Frame(f"value {index + 1} of", (self.draw(of),), shape)
             case Initial(of=of):
-                return _at_start(self.draw(of))
+                return at_start(self.draw(of))
             case Layers(of=of):
                 return Frame("of every module", (self.draw(of),), shape)
             case Ranked(of=of, amount=amount):
@@ -169,22 +173,22 @@ class _Named:
             case "negative":
                 return Row("+", ("−",), (self.draw(arguments[0]),), shape)
             case "scale":
-                return _product([self.draw(argument) for argument in arguments], shape)
+                return product([self.draw(argument) for argument in arguments], shape)
             case "matmul":
-                return _product([self.draw(argument) for argument in arguments], shape)
+                return product([self.draw(argument) for argument in arguments], shape)
             case "times" | "divide" | "kron":
                 pictures = tuple(self.draw(argument) for argument in arguments)
                 sign = _INFIX[node.operator]
                 return Row(sign, ("", *[sign] * (len(pictures) - 1)), pictures, shape)
             case "transpose":
-                return _raised(self.draw(arguments[0]), "ᵀ", shape)
+                return raised(self.draw(arguments[0]), "ᵀ", shape)
             case "inverse" | "pinv":
-                return _raised(self.draw(arguments[0]), "⁻¹" if node.operator == "inverse" else "⁺", shape)
+                return raised(self.draw(arguments[0]), "⁻¹" if node.operator == "inverse" else "⁺", shape)
             case "matpower" | "elpower":
                 mark = size_text(node.option("exponent"))
-                return _raised(self.draw(arguments[0]), mark if node.operator == "matpower" else f"∘{mark}", shape)
+                return raised(self.draw(arguments[0]), mark if node.operator == "matpower" else f"∘{mark}", shape)
             case "diag":
-                return _diagonal(self.draw(arguments[0]), node)
+                return diagonal(self.draw(arguments[0]), shape)
             case "eye":
                 return Matrix("I", shape, FROZEN, is_diagonal=True)
             case "hcat":
@@ -226,62 +230,7 @@ class _Named:
         return name_text(self.names[node]) if node in self.names else expression_text(node)
 
     def _function(self, node: Apply) -> Picture:
-        label = " ".join([node.operator, *(_unquoted(text) for text in option_texts(node))])
+        label = " ".join([node.operator, *(option_label(text) for text in option_texts(node))])
         if not node.arguments:
             return Matrix(label, node.shape, FROZEN)
         return Frame(label, tuple(self.draw(argument) for argument in node.arguments), node.shape)
-
-
-def _unquoted(text: str) -> str:
-    """`"a b -> b a"` of `pattern="a b -> b a"`, `bits` of `bits=bits`."""
-    name, is_named, value = text.partition("=")
-    if name == value:
-        return name
-    return value.strip('"') if is_named and value.startswith('"') else text
-
-
-def _product(parts: list[Picture], shape: tuple[object, ...]) -> Picture:
-    """Factors side by side; a product or number among them is written out, a sum keeps its brackets."""
-    flat: list[Picture] = []
-    for part in parts:
-        is_sum = isinstance(part, Word) and _is_sum(part.text)
-        written = replace(part, text=f"({part.text})") if isinstance(part, Word) and is_sum else part
-        flat += written.parts if isinstance(written, Row) and written.operation == "" else [written]
-    return Row("", ("",) * len(flat), tuple(flat), shape)  # type: ignore[arg-type]
-
-
-def _is_sum(text: str) -> bool:
-    """Whether a sign of addition stands outside all brackets."""
-    depth = 0
-    for place, letter in enumerate(text):
-        depth += {"(": 1, ")": -1}.get(letter, 0)
-        if depth == 0 and text[place : place + 3] in (" + ", " − "):
-            return True
-    return False
-
-
-def _raised(body: Picture, mark: str, shape: tuple[object, ...]) -> Picture:
-    if isinstance(body, Matrix) and (mark == "ᵀ" or len(shape) == 2):
-        role = COMPUTED if body.role == TRAINED and mark != "ᵀ" else body.role
-        return replace(body, label=f"{body.label}{mark}", shape=shape, role=role)  # type: ignore[arg-type]
-    return Raised(body, mark, shape)  # type: ignore[arg-type]
-
-
-def _diagonal(body: Picture, node: Apply) -> Picture:
-    if isinstance(body, Matrix):
-        return replace(body, shape=node.shape, is_diagonal=True)
-    return Frame("diag", (body,), node.shape)
-
-
-def _at_start(picture: Picture) -> Picture:
-    """The picture with the starting value of every factor in it, which does not move."""
-    match picture:
-        case Matrix(role=role) if role in (TRAINED, COMPUTED):
-            return replace(picture, label=f"{picture.label}⁽⁰⁾", role=FROZEN)
-        case Row() | Frame():
-            return replace(picture, parts=tuple(map(_at_start, picture.parts)))
-        case Raised() | Repeated():
-            return replace(picture, body=_at_start(picture.body))
-        case Grid():
-            return replace(picture, rows=tuple(tuple(map(_at_start, row)) for row in picture.rows))
-    return picture

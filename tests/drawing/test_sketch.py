@@ -24,7 +24,7 @@ from specdsl.drawing.picture import (
     parts_of,
     roles_in,
 )
-from specdsl.drawing.sketch import sketches
+from specdsl.drawing.sketch import MOST_PARTS, sketches
 from specdsl.drawing.symbols import shape_text
 from specdsl.ir import Factor, topological
 from specdsl.library_specs import library_names
@@ -138,3 +138,13 @@ def test_clauses_of_some_modules_are_sketches_of_their_own() -> None:
 def test_penalties_and_events_are_remarks() -> None:
     (sketch,) = sketches(specdsl.parse("adalora"))
     assert [remark.split()[0] for remark in sketch.remarks] == ["+", "at"]
+
+
+def test_functions_of_functions_are_cut_short() -> None:
+    nested = "A@B"
+    for _ in range(16):
+        nested = f"f({nested})"
+    found = sketches(specdsl.parse(f"f(Z) = Z + 2*tanh(Z) | W' = W + {nested}"))
+    labels = [one.label for one in matrices(found)]
+    assert "…" in labels
+    assert len(labels) < 2 * MOST_PARTS
