@@ -26,7 +26,7 @@ from specdsl.runtime.surveyed_modules import SurveyedModule
 
 PREFIXED = frozenset({
     "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "gpt2", "llama", "mistral", "qwen2", "qwen3",
-    "gemma", "smollm3", "olmo2", "phi3", "t5", "mt5",
+    "gemma", "gemma2", "gemma3_text", "smollm3", "olmo2", "phi3", "t5", "mt5",
 })  # fmt: skip
 """Model types whose keys and values may have rows that the tokens have not."""
 

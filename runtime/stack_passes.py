@@ -33,9 +33,10 @@ def enter(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments) -> tuple[t
         return None
     call |= of_encoder
     seen = _seen(call)
-    for name in ("attention_mask", "encoder_attention_mask"):
-        _check_mask(call, name)
+    if readers or prompt:
+        _check_mask(call, "attention_mask")
     if readers:
+        _check_mask(call, "encoder_attention_mask")
         _check_sequences(call, seen)
         _tell(readers, call)
     if prompt or prefix:

@@ -109,8 +109,8 @@ def without_padding_counted(node: Apply, value: Tensor, is_token: Tensor) -> Ten
     """A mean over tokens that took padding for zeros, as one over the others alone."""
     if node.operator not in _MEANS:
         return value
-    counted = is_token.shape[-1] / is_token.sum(-1).clamp(min=1)
-    return value * counted.to(value.dtype).reshape(*counted.shape, *(1 for _ in range(value.dim() - counted.dim())))
+    counted = is_token.shape[-1] / is_token.sum(-1).clamp(min=1).to(value.dtype)
+    return value * counted.reshape(*counted.shape, *(1 for _ in range(value.dim() - counted.dim())))
 
 
 def _refuse_padding(node: Apply, is_token: Tensor) -> None:

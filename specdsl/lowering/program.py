@@ -242,7 +242,7 @@ class _Run:
         if step.in_tokens and counts_axes(node):
             options = self._options_here(node, step)
             return by_sequence(lambda *own: node.definition.value(arrays, *own, **options), node, arguments)
-        arguments = _rows_of_tokens(node, arguments)
+        arguments = _numbers_of_sequences(node, _rows_of_tokens(node, arguments))
         options = _from_the_end(node, step.options) if step.in_tokens else step.options
         value = node.definition.value(arrays, *arguments, **options)
         return value.unsqueeze(-2) if _reduces_tokens(node) else value
@@ -260,6 +260,17 @@ def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
     return [
         value.unsqueeze(-2)
         if isinstance(value, Tensor) and value.dim() > 1 and child.ndim == 1 and child.shape[0].as_symbol == "tokens"
+        else value
+        for child, value in zip(node.arguments, arguments, strict=True)
+    ]
+
+
+def _numbers_of_sequences(node: Apply, arguments: list[Any]) -> list[Any]:
+    """A number that every sequence has for itself meets the axes of its own sequence alone."""
+    widest = max((child.ndim for child in node.arguments), default=0)
+    return [
+        value.reshape(*value.shape, *(1 for _ in range(widest)))
+        if isinstance(value, Tensor) and value.dim() and not child.ndim
         else value
         for child, value in zip(node.arguments, arguments, strict=True)
     ]
