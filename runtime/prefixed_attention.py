@@ -1,8 +1,8 @@
 """Attention over more keys and values than there are tokens: the rows that `y' = [P; y]` adds to their projections.
 
-The attention of transformers splits keys and values into heads by the number of tokens, so the projections give the rows
-of the tokens alone, and the added ones join them where the attention itself is computed, in front and seen by every
-token. Keys and values in a cache are those of the tokens; rows that were added are keys as they are, not rotated.
+The attention of transformers splits keys and values into heads by the number of tokens, so the projections give the
+rows of the tokens alone, and the added ones join them where the attention itself is computed, in front and seen by
+every token. Keys and values in a cache are those of the tokens; rows that were added are keys as they are, not rotated.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def _taken(module: nn.Module, name: str) -> Tensor:
 
 def _heads(rows: Tensor, like: Tensor) -> Tensor:
     """`batch x rows x (heads * width)` as `batch x heads x rows x width`."""
-    split = rows.to(like.dtype).unflatten(-1, (like.shape[1], like.shape[3])).transpose(-2, -3)
-    return split.expand(like.shape[0], *split.shape[-3:])
+    split = rows.to(like.dtype).reshape(*rows.shape[:-1], like.shape[1], like.shape[3]).transpose(-2, -3)
+    return split.expand(like.shape[0], -1, -1, -1)
 
 
 def _mask(

@@ -9,7 +9,7 @@ keys and values.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -27,7 +27,7 @@ Arguments = dict[str, Any]
 def enter(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments) -> tuple[tuple[Any, ...], Arguments] | None:
     """A forward pre-hook of a stack: the arguments with the added rows in them; every adapter gets its mask."""
     prompt, prefix, readers = _prompt_rows(stack), _prefix_rows(stack), _readers(stack)
-    call = {**dict(zip(_parameters(type(stack)), args, strict=False)), **kwargs}
+    call = {**dict(zip(_parameters(stack), args, strict=False)), **kwargs}
     of_encoder = _cross_mask(call)
     if not (prompt or prefix or readers or of_encoder):
         return None
@@ -87,7 +87,8 @@ def _extend(stack: nn.Module, call: Arguments, prompt: int, prefix: int, seen: i
     mask = call.get("attention_mask")
     if prompt and mask is not None and mask.shape[1] != tokens_seen + length:
         raise SpecSettingError(
-            f"the attention mask is for {mask.shape[1]} tokens, but there are {tokens_seen + length}: a prompt extends it"
+            f"the attention mask is for {mask.shape[1]} tokens, but there are {tokens_seen + length}; a prompt extends "
+            "it by itself",
         )
     positions = _positions(stack, call, given, prompt, prefix, tokens_seen)
     if positions is not None:
@@ -113,7 +114,7 @@ def _positions(
     stack: nn.Module, call: Arguments, given: Tensor, prompt: int, prefix: int, seen: int
 ) -> Tensor | None:  # fmt: skip
     """The positions of a pass; None where the stack counts them rightly by itself, or has none."""
-    if "position_ids" not in _parameters(type(stack)):
+    if "position_ids" not in _parameters(stack):
         return None
     added, length, first = prompt + prefix, given.shape[1], _first_position(stack)
     _check_positions(stack, first + added + seen + length)
@@ -171,8 +172,8 @@ def _check_sequences(call: Arguments, seen: int) -> None:
             hint="`use_cache=False`",
         )
     positions = call.get("position_ids")
-    is_packed = positions is not None and call.get("attention_mask") is None and positions.shape[-1] > 1
-    if call.get("cu_seq_lens_q") is not None or (is_packed and bool((positions.diff(dim=-1) != 1).any())):
+    jumps = positions is not None and bool((positions.diff(dim=-1) != 1).any())
+    if call.get("cu_seq_lens_q") is not None or (jumps and call.get("attention_mask") is None):
         raise SpecSettingError("a spec that reads across the tokens of a sequence cannot tell packed sequences apart")
 
 
@@ -229,5 +230,9 @@ def _without(value: Any, rows: int, length: int) -> Any:
 
 
 @cache
-def _parameters(kind: type[nn.Module]) -> tuple[str, ...]:
-    return tuple(inspect.signature(kind.forward).parameters)[1:]
+def _parameters_of(forward: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(forward).parameters)[1:]
+
+
+def _parameters(stack: nn.Module) -> tuple[str, ...]:
+    return _parameters_of(type(stack).forward)

@@ -116,7 +116,7 @@ def without_padding_counted(node: Apply, value: Tensor, is_token: Tensor) -> Ten
 def _refuse_padding(node: Apply, is_token: Tensor) -> None:
     if not bool(is_token.all()):
         raise SpecSettingError(
-            f"`{node.operator}` reads across the tokens of a sequence, and of some of these tokens it cannot be told to "
-            "leave them out: they are padding",
+            f"`{node.operator}` reads across the tokens of a sequence, some of which are padding here, and it cannot "
+            "leave those out",
             hint="batches of equally long sequences need no padding",
         )
