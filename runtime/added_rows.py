@@ -25,8 +25,8 @@ from specdsl.runtime.stack_passes import enter, enter_pooler, leave
 from specdsl.runtime.surveyed_modules import SurveyedModule
 
 PREFIXED = frozenset({
-    "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "gpt2", "llama", "mistral", "qwen2", "qwen3",
-    "gemma", "gemma2", "gemma3_text", "smollm3", "olmo2", "phi3", "t5", "mt5",
+    "bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert", "gpt2", "llama", "mistral", "qwen2",
+    "qwen3", "gemma", "gemma2", "gemma3_text", "smollm3", "olmo2", "phi3", "t5", "mt5",
 })  # fmt: skip
 """Model types whose keys and values may have rows that the tokens have not."""
 

@@ -33,6 +33,8 @@ def enter(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments) -> tuple[t
         return None
     call |= of_encoder
     seen = _seen(call)
+    if prompt:
+        _check_cache(call, prompt)
     if readers or prompt:
         _check_mask(call, "attention_mask")
     if readers:
@@ -73,14 +75,10 @@ def _cross_mask(call: Arguments) -> Arguments:
 
 def _extend(stack: nn.Module, call: Arguments, prompt: int, prefix: int, seen: int) -> None:
     """Put the rows of a prompt in front of the tokens; count all added rows in the positions."""
-    ids, cache_ = call.get("input_ids"), call.get("past_key_values")
+    ids = call.get("input_ids")
     if prompt and ids is None:
         raise SpecSettingError(
             "a prompt goes in front of token ids, but the model is given something else (`inputs_embeds`)"
-        )
-    if prompt and getattr(cache_, "is_compileable", False):
-        raise SpecSettingError(
-            f"a {type(cache_).__name__} has no place for the {prompt} rows of a prompt", hint="use the default cache"
         )
     given = ids if ids is not None else call["inputs_embeds"]
     tokens_seen, length = max(seen - prompt, 0), given.shape[1]
@@ -152,6 +150,14 @@ def _check_positions(stack: nn.Module, wanted: int) -> None:
         raise SpecSettingError(
             f"the tokens and the rows added to them take {wanted} positions, but the model has {table.num_embeddings}",
             hint="shorten the texts, or add fewer rows",
+        )
+
+
+def _check_cache(call: Arguments, prompt: int) -> None:
+    past = call.get("past_key_values")
+    if getattr(past, "is_compileable", False):
+        raise SpecSettingError(
+            f"a {type(past).__name__} has no place for the {prompt} rows of a prompt", hint="use the default cache"
         )
 
 

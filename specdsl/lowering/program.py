@@ -280,7 +280,8 @@ def _reduces_tokens(node: Apply) -> bool:
     """Whether the tokens of every sequence are reduced to one row, which then meets all of them."""
     if len(node.arguments) != 1 or node.arguments[0].ndim != 2 or node.ndim != 1:
         return False
-    return node.arguments[0].shape[0].as_symbol == "tokens" and node.shape[0].as_symbol != "tokens"
+    tokens = [size.as_symbol == "tokens" for size in node.arguments[0].shape]
+    return any(tokens) and node.shape[0].as_symbol != "tokens"
 
 
 def _from_the_end(node: Apply, options: Mapping[str, Any]) -> Mapping[str, Any]:
