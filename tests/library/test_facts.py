@@ -140,7 +140,7 @@ ACTIVATION = {
     "mam": Row("max(r*(n + m) + r + m, k*m)", why=ROWS),
     "alora": Row(LORA, why=INPUT),
     "slideredit": Row(LORA, why=INPUT),
-    "peft_with_controls": Row(LORA, why=INPUT),
+    "peft_with_controls": Row(LORA, why="multiplies the input by"),
     "mmca": Row("r*(n + m) + r*n + h*r + 3*r*r + r", why=INPUT),
     "loreft": Row("2*r*m + r", rank="r", elsewhere=True),
     "ssf": Row("2*m"),
