@@ -10,6 +10,15 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+TAXONOMY = {
+    "reconstruction": "The weight or bias itself changes: scaled, rotated, rebuilt from its parts, trained in places.",
+    "extension": "Something of few parameters is added to the weight.",
+    "combination": "Both: the weight changes, and something is added to it.",
+    "activation": "What enters or leaves a layer changes, mostly through a nonlinearity or token by token.",
+    "prompt": "Rows are added to the tokens.",
+}
+"""The groups of the library, its folders, in the order in which they are listed."""
+
 
 def plain(name: str) -> str:
     """A name as it is looked up.
@@ -37,8 +46,8 @@ def library_names() -> list[str]:
 
 
 def library_groups() -> Iterator[tuple[str, list[Path]]]:
-    """The methods by group (folder), as `specdsl ls` lists them."""
-    groups: dict[str, list[Path]] = {}
-    for path in _paths().values():
-        groups.setdefault(path.parent.name, []).append(path)
-    yield from sorted(groups.items())
+    """The methods by group (folder), in the order of `TAXONOMY`."""
+    groups: dict[str, list[Path]] = {name: [] for name in TAXONOMY}
+    for path in sorted(_paths().values(), key=lambda path: path.stem):
+        groups[path.parent.name].append(path)
+    yield from groups.items()

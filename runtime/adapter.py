@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from specdsl.errors import SpecMergeError
 from specdsl.lowering.adapted import detach_from, merge_together
 from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.runtime.added_rows import let_go, serve
 from specdsl.runtime.frozen_base import freeze, release
 from specdsl.runtime.given_inputs import current_inputs, set_inputs
 from specdsl.runtime.member import Member
@@ -66,6 +67,7 @@ class Adapter:
         for member in members:
             for module in member.modules:
                 attach_to(module, name, member.layer)
+        serve(model, members)
         adapter.is_attached = True
         adapter.ledger.start()
         return adapter
@@ -229,6 +231,7 @@ class Adapter:
         for member in self.members:
             for module in member.modules:
                 detach_from(module, self.name)
+        let_go(self.model)
         self._put_back(self._originals)
         release(self.model, self.name)
         self.is_attached = False
@@ -297,6 +300,12 @@ class Adapter:
         from specdsl.runtime.save import save
 
         return save(self, folder)
+
+    def export_peft(self, folder: str | Path) -> Path:
+        """Write the adapter to a folder as Hugging Face PEFT saves its own, if PEFT has its method."""
+        from specdsl.runtime.interchange.export_peft import export_peft
+
+        return export_peft(self, folder)
 
     def __repr__(self) -> str:
         state = "" if self.is_attached else ", detached"

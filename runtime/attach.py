@@ -14,6 +14,7 @@ from specdsl.layer_ranges import Layers
 from specdsl.lowering.adapted import ModuleAdapters, attach_to, check_adapter_name
 from specdsl.lowering.layer_adapter import LayerAdapter
 from specdsl.runtime.adapter import Adapter
+from specdsl.runtime.added_rows import check_rows
 from specdsl.runtime.derive import DTYPES, derive
 from specdsl.runtime.frozen_base import check_trained_whole
 from specdsl.runtime.items import Item
@@ -95,6 +96,7 @@ def attach_survey(
     _refuse_taken_name(model, name)
     check_loaded(model, found.modules)
     check_trained_whole(model, found.trained_whole, [module.target for module in found.modules])
+    check_rows(model, found.modules)
     layers = derive(found, seed, _dtype(dtype))
     members = [_member(module, layer) for module, layer in zip(found.modules, layers, strict=True)]
     return Adapter._attached(model, found, name, seed, _dtype(dtype), members, attach_to)
@@ -112,8 +114,6 @@ def _refuse_unbuilt(spec: Spec, events: bool) -> None:
             f"`{event.text}` cannot be carried out yet", event.span,
             "`events=False` (`--no-events`) trains the algebra and penalties without it",
         )  # fmt: skip
-    if facts.added_rows is not None:
-        raise SpecNotBuiltError("rows added to the tokens cannot be attached yet", spec.tree.span)
 
 
 def _member(module: SurveyedModule, layer: LayerAdapter) -> Member:

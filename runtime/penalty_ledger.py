@@ -7,7 +7,8 @@ by a hook on the optimiser. Under float16 that is known beforehand; otherwise th
 tells, and gets its penalty in the right scale. Adding to `outputs.loss` would multiply it by the number of accumulated
 passes and lose it wherever the loss is computed anew from the logits.
 
-A loop that uses `adapter.penalty()` in its loss is left alone from then on; a step without it warns.
+A loop that uses `adapter.penalty()` in its loss is left alone from then on; a step without it warns. So does a loop
+that sums the gradients of several passes in tensors of its own, each of which got the penalty.
 """
 
 from __future__ import annotations
@@ -46,7 +47,10 @@ class PenaltyLedger:
         self._is_scaled = False
         self._hooks: list[Any] = []
         self._added: dict[nn.Parameter, _Part] = {}
+        self._dropped: dict[nn.Parameter, int] = {}
         self._included: set[nn.Parameter] = set()
+        self._held: dict[nn.Parameter, _Seen] = {}
+        self._lost: set[nn.Parameter] = set()
         self._ready: dict[nn.Parameter, Tensor | None] = {}
 
     # -------------------------------------------------------------------------------------------- life
@@ -123,9 +127,14 @@ class PenaltyLedger:
         """Forget what was added to a gradient that has been dropped since, as by `zero_grad` without a step."""
         if parameter in self._added and not self._added[parameter].is_still_in(parameter.grad):
             del self._added[parameter]
+            self._dropped[parameter] = self._dropped.get(parameter, 0) + 1
+        if parameter in self._held and not self._held[parameter].is_still_in(parameter.grad):
+            self._lost.add(parameter)
 
     def _after_accumulation(self, parameter: nn.Parameter) -> None:
         part = self._added.get(parameter)
+        if self.by_hand and parameter in self._included:
+            self._held[parameter] = _Seen(parameter.grad)
         if part is not None:
             part.seen(parameter.grad)
         elif not self.by_hand and self._is_training() and not self._must_wait():
@@ -170,15 +179,18 @@ class PenaltyLedger:
             if self.by_hand:
                 self._warn_unless_included(parameters)
             else:
+                self._warn_of_sums(parameters)
                 scale = StepScale.of(optimizer)
                 for parameter in parameters:
                     self._complete(parameter, scale)
                 self._is_scaled = scale is not None
         self._half_precision = False
         self._included.difference_update(parameters)
+        self._lost.difference_update(parameters)
         self._ready.clear()
         for parameter in parameters:
-            self._added.pop(parameter, None)
+            for kept in (self._added, self._dropped, self._held):
+                kept.pop(parameter, None)
 
     def _complete(self, parameter: nn.Parameter, scale: StepScale | None) -> None:
         """Add the penalty to a gradient that lacks it, or that held it while a scaler divided it."""
@@ -189,14 +201,31 @@ class PenaltyLedger:
             missing = (scale.wanted - scale.held).to(part.gradient.device)
             parameter.grad.add_(part.gradient * missing)
 
+    def _warn_of_sums(self, parameters: list[nn.Parameter]) -> None:
+        """Gradients that were taken away after a pass and come back in a tensor of the loop's hold a penalty each."""
+        summed = [one for one in parameters if one in self._dropped and one in self._added]
+        passes = [1 + self._dropped[one] for one in summed if one.grad is not self._added[one].total]
+        if passes:
+            warnings.warn(
+                f"the loop sums gradients itself over {max(passes)} backward passes, each of which was given the "
+                f"penalty {self._texts} of the adapter `{self.adapter.name}`; write `loss + adapter.penalty()` in one "
+                "of them, and the others are left alone", SpecWarning, stacklevel=5,
+            )  # fmt: skip
+
     def _warn_unless_included(self, parameters: list[nn.Parameter]) -> None:
+        for parameter in parameters:
+            if parameter in self._lost and parameter.grad is self._held[parameter].total:  # no sum of the loop's own
+                self._included.discard(parameter)
         if self._included.issuperset(parameters):
             return
-        texts = ", ".join(f"`{penalty.text}`" for penalty in self.adapter.spec.ir.penalties)
         warnings.warn(
-            f"this training step left out the penalty {texts} of the adapter `{self.adapter.name}`, which the loop "
-            "adds itself with `adapter.penalty()`", SpecWarning, stacklevel=5,
+            f"this training step left out the penalty {self._texts} of the adapter `{self.adapter.name}`, which the "
+            "loop adds itself with `adapter.penalty()`", SpecWarning, stacklevel=5,
         )  # fmt: skip
+
+    @property
+    def _texts(self) -> str:
+        return ", ".join(f"`{penalty.text}`" for penalty in self.adapter.spec.ir.penalties)
 
     # ----------------------------------------------------------------------------------------- by hand
 
@@ -217,6 +246,8 @@ class PenaltyLedger:
 
     def _passed(self) -> None:
         self._included.update(self.parameters)
+        self._held.clear()
+        self._lost.clear()
         self.by_hand = True
         for parameter, part in self._added.items():
             if parameter.grad is not None and part.is_still_in(parameter.grad):
@@ -243,11 +274,10 @@ def _watch(parameter: nn.Parameter, ledger: weakref.ref[PenaltyLedger]) -> list[
     ]
 
 
-class _Part:
-    """What was added to a gradient, and whether the gradient still holds it."""
+class _Seen:
+    """A gradient as a pass left it, and whether what is in it has been dropped since."""
 
-    def __init__(self, gradient: Tensor, total: Tensor) -> None:
-        self.gradient = gradient
+    def __init__(self, total: Tensor | None) -> None:
         self.seen(total)
 
     def seen(self, total: Tensor | None) -> None:
@@ -260,3 +290,11 @@ class _Part:
         if total is None:
             return False
         return (total is self.total and total._version == self.changes) or bool(total.any())
+
+
+class _Part(_Seen):
+    """What was added to a gradient, and whether the gradient still holds it."""
+
+    def __init__(self, gradient: Tensor, total: Tensor) -> None:
+        self.gradient = gradient
+        super().__init__(total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from specdsl.affine import NotAffine, adapted_weight
 from specdsl.errors import SpecTargetError
-from specdsl.facts import is_zero
+from specdsl.facts import added_rows, is_zero
 from specdsl.ir import Apply, Layers, Ranked, SpecIR, topological
 from specdsl.lowering.adapted import ATTRIBUTE, ModuleAdapters
 from specdsl.lowering.sites import HeldParameter, LayerSite, ParameterSite
@@ -48,7 +48,11 @@ def why_not(ir: SpecIR, site: LayerSite) -> str | None:
         for node in topological(ir.roots()):
             if isinstance(node, Layers | Ranked):
                 return f"it is a stack of {site.stack} matrices, and `{expression_text(node)}` wants one value of each"
-    return _why_not_as_parameter(ir) if isinstance(site, ParameterSite) else None
+    if isinstance(site, ParameterSite):
+        return _why_not_as_parameter(ir)
+    if site.unfolds and added_rows(ir) is not None:
+        return "y' has rows beside those of the tokens, which in a convolution are the places of an image"
+    return None
 
 
 def _why_not_as_parameter(ir: SpecIR) -> str | None:

@@ -100,7 +100,7 @@ def find_task(
     kind = kind or _kind(rows, text_columns, label_column)
     if kind == "token-classification":
         return _tagging(rows, text_columns, label_column)
-    texts = tuple(text_columns) if text_columns else _texts(rows, kind)
+    texts = tuple(text_columns) if text_columns else _texts(rows, kind, label_column)
     for name in texts:
         if rows.features[name] not in (Value("string"), Value("large_string")):
             raise SpecDataError(f"`{name}` holds no text but {_type(rows, name)}")
@@ -156,7 +156,7 @@ def _labelled(rows: Dataset, kind: TaskKind, texts: tuple[str, ...], label: str)
     return Task(kind=kind, texts=texts, label=label, classes=classes)
 
 
-def _texts(rows: Dataset, kind: TaskKind) -> tuple[str, ...]:
+def _texts(rows: Dataset, kind: TaskKind, label: str | None) -> tuple[str, ...]:
     if kind != "causal-lm":
         for pair in TEXT_PAIRS:
             first, second = (_find(rows, (name,)) for name in pair)
@@ -166,11 +166,12 @@ def _texts(rows: Dataset, kind: TaskKind) -> tuple[str, ...]:
     if known:
         return (known,)
     others = [name for name, feature in rows.features.items() if label_kind(feature) == "name"]
-    others = [name for name in others if name.lower() not in LABELS]
+    others = [name for name in others if name != label and name.lower() not in LABELS]
     if len(others) == 1:
         return (others[0],)
-    count = "more than one column" if others else "no column"
-    raise SpecDataError(f"{count} of text among {quoted(rows.column_names)}", hint=HINT)
+    if others:
+        raise SpecDataError(f"more than one column of text: {quoted(others)}", hint=HINT)
+    raise SpecDataError(f"no column of text among {quoted(rows.column_names)}", hint=HINT)
 
 
 def _find(rows: Dataset, names: Iterable[str]) -> str | None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from specdsl.source import Span
 
@@ -40,6 +40,7 @@ class SpecError(Exception):
         message: what is wrong, in the user's own names and sizes, without a final full stop.
         span: the place in the spec's text, where there is one.
         hint: one suggestion, or None.
+        value: the node whose value fails, for errors of numbers; who knows the text can say where it is written.
     """
 
     def __init__(self, message: str, span: Span | None = None, hint: str | None = None) -> None:
@@ -47,6 +48,7 @@ class SpecError(Exception):
         self.message = message
         self.span = span
         self.hint = hint
+        self.value: Hashable = None
 
     @property
     def path(self) -> str | None:

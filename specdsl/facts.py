@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from specdsl.affine import NotAffine, W, X, adapted_weight
 from specdsl.ir import (
     Apply,
-    Choice,
     Factor,
     FactorIR,
     Fold,
@@ -20,6 +19,7 @@ from specdsl.ir import (
     Scalar,
     Site,
     SpecIR,
+    bottom_up,
     interned,
     reads,
     topological,
@@ -27,6 +27,7 @@ from specdsl.ir import (
 )
 from specdsl.operators.registry import find_operator
 from specdsl.printing.expression_text import expression_text
+from specdsl.rank import difference_terms, narrow, rank_bound
 from specdsl.sizes import Size
 
 TOKENS = X.shape[0]
@@ -207,82 +208,6 @@ def _is_regenerated(ir: SpecIR, factor: FactorIR) -> bool:
     return any(isinstance(node, Apply) and node.definition.draw is not None for node in topological([factor.start]))
 
 
-# -------------------------------------------------------------------------------------------- rank
-
-
-def difference_terms(weight: Node) -> list[Node] | None:
-    """The terms of W' - W where W' is a sum that holds W once, else None."""
-    if weight == W:
-        return []
-    if isinstance(weight, Apply) and weight.operator == "add" and weight.arguments.count(W) == 1:
-        return [term for term in weight.arguments if term != W]
-    return None
-
-
-def rank_bound(ir: SpecIR, weight: Node) -> Size | None:
-    """An upper bound on the rank of W' - W that is below min(n, m) in general, or None."""
-    terms = difference_terms(weight)
-    if terms is None:
-        return None
-    total = Size.of(0)
-    for term in terms:
-        bound = _rank(term)
-        if bound is None:
-            return None
-        total = total + bound
-    return total
-
-
-def _rank(node: Node) -> Size | None:
-    match node:
-        case Factor() | Site():
-            return _narrow(node.shape)
-        case Scalar():
-            return Size.of(1)
-        case Initial():
-            return _rank(node.of)
-        case Choice():
-            return None
-        case Apply(operator="matmul"):
-            bounds = [bound for bound in map(_rank, node.arguments) if bound is not None]
-            return min(bounds, key=lambda bound: len(str(bound)), default=None)
-        case Apply(operator="scale"):
-            return _rank(node.arguments[1])
-        case Apply(operator="negative" | "transpose"):
-            return _rank(node.arguments[0])
-        case Apply(operator="times"):
-            left, right = map(_rank, node.arguments)
-            if node.arguments[1].ndim == 1:
-                return left
-            if node.arguments[0].ndim == 1:
-                return right
-            return None if left is None or right is None else left * right
-        case Apply(operator="add"):
-            parts = [_rank(term) for term in node.arguments]
-            known = [part for part in parts if part is not None]
-            if len(known) < len(parts):
-                return None
-            summed = Size.of(0)
-            for part in known:
-                summed = summed + part
-            narrow = _narrow(node.shape)
-            is_wider = narrow is not None and all(number > 0 for _, number in (summed - narrow).terms)
-            return narrow if is_wider else summed
-        case Apply(operator="outer"):
-            return Size.of(1)
-        case Apply(operator="tile"):
-            return node.arguments[0].shape[0] if node.arguments[0].ndim == 2 else None
-    return _narrow(node.shape)
-
-
-def _narrow(shape: tuple[Size, ...]) -> Size | None:
-    """The smaller of two sizes where one is plainly an inner size."""
-    if len(shape) != 2:
-        return None
-    inner = [size for size in shape if not size.symbols & {"n", "m", "c", "kh", "kw"}]
-    return inner[0] if inner else None
-
-
 def _is_lora(ir: SpecIR, weight: Node) -> bool:
     terms = difference_terms(weight)
     if terms is None or len(terms) != 1:
@@ -299,24 +224,28 @@ def _is_lora(ir: SpecIR, weight: Node) -> bool:
         isinstance(left, Factor)
         and isinstance(right, Factor)
         and left.name != right.name
-        and _narrow(left.shape) is not None
+        and narrow(left.shape) is not None
         and ir.factors[left.name].kind != "index"
     )
 
 
 def is_zero(node: Node) -> bool:
     """Whether an array is zero by its structure."""
+    return bottom_up(node, _is_zero)
+
+
+def _is_zero(node: Node, known: Mapping[Node, bool]) -> bool:
     match node:
         case Scalar():
             return node.size.constant == 0
         case Apply(operator="divide"):
-            return is_zero(node.arguments[0])
+            return known[node.arguments[0]]
         case Apply(operator="zeros"):
             return True
         case Apply() if node.definition.has("multilinear"):
-            return any(map(is_zero, node.arguments))
+            return any(known[argument] for argument in node.arguments)
         case Apply() if node.operator == "add" or node.definition.has("keeps_zero"):
-            return bool(node.arguments) and all(map(is_zero, node.arguments))
+            return bool(node.arguments) and all(known[argument] for argument in node.arguments)
     return False
 
 
@@ -335,25 +264,24 @@ def is_diagonal(node: Node, weight_is_diagonal: bool = False) -> bool:
         node: the matrix.
         weight_is_diagonal: whether W itself is, as in a norm layer.
     """
+    return bottom_up(node, lambda part, known: weight_is_diagonal if part == W else _is_diagonal(part, known))
+
+
+def _is_diagonal(node: Node, known: Mapping[Node, bool]) -> bool:
     match node:
-        case Site(name="W"):
-            return weight_is_diagonal
-        case Apply(operator="matmul"):
-            return all(is_diagonal(operand, weight_is_diagonal) for operand in node.arguments)
-        case Apply(operator="add"):
-            return all(is_diagonal(term, weight_is_diagonal) for term in node.arguments)
+        case Apply(operator="matmul" | "add"):
+            return all(known[operand] for operand in node.arguments)
         case Apply(operator="scale"):
-            return is_diagonal(node.arguments[1], weight_is_diagonal)
+            return known[node.arguments[1]]
         case Apply(operator="times" | "divide"):
-            return any(side.ndim == 2 and is_diagonal(side, weight_is_diagonal) for side in node.arguments[:1]) or (
-                node.operator == "times" and is_diagonal(node.arguments[1], weight_is_diagonal)
-            )
+            over, under = node.arguments
+            return (over.ndim == 2 and known[over]) or (node.operator == "times" and known[under])
         case Apply(operator="negative" | "transpose" | "stop" | "inverse" | "matpower"):
-            return is_diagonal(node.arguments[0], weight_is_diagonal)
+            return known[node.arguments[0]]
         case Initial():
-            return is_diagonal(node.of, weight_is_diagonal)
+            return known[node.of]
         case Fold(kind="sum" | "prod"):
-            return is_diagonal(node.body, weight_is_diagonal)
+            return known[node.body]
         case Apply():
             definition = find_operator(node.operator)
             return definition is not None and definition.has("diagonal")

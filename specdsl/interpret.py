@@ -63,7 +63,11 @@ def evaluate(
     """
     values: dict[Node, Array] = dict(known or {})
     for node in needed(roots, values, sizes):
-        values[node] = _value(node, values, xp, sizes, leaf)
+        try:
+            values[node] = _value(node, values, xp, sizes, leaf)
+        except SpecError as error:
+            error.value = error.value or node
+            raise
     return values
 
 

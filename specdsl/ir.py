@@ -49,6 +49,11 @@ class Node:
     def ndim(self) -> int:
         return len(self.shape)
 
+    @cached_property
+    def written(self) -> int:
+        """How many nodes the value has with every definition written out, so shared ones counted each time."""
+        return 1 + sum(child.written for child in self.children)
+
     def over(self, children: tuple[Node, ...], shape: Shape) -> Node:
         """The same kind of node over other children; for kinds that a later stage adds."""
         raise AssertionError(f"{type(self).__name__} has no children")
@@ -203,6 +208,7 @@ class Ranked(Node):
 
 
 N = TypeVar("N", bound=Node)
+Found = TypeVar("Found")
 _KNOWN: dict[Node, Node] = {}
 _KNOWN_LIMIT = 200_000
 
@@ -268,6 +274,14 @@ def transform(roots: Iterable[Node], change: Callable[[Node], Node]) -> dict[Nod
         same = all(new is old for new, old in zip(children, node.children, strict=True))
         result[node] = change(node if same else rebuilt(node, children))
     return result
+
+
+def bottom_up(root: Node, rule: Callable[[Node, Mapping[Node, Found]], Found]) -> Found:
+    """What `rule` finds of `root`, given what it found of every node below; each node is asked once."""
+    found: dict[Node, Found] = {}
+    for node in topological([root]):
+        found[node] = rule(node, found)
+    return found[root]
 
 
 def reads(node: Node) -> frozenset[str]:
@@ -492,7 +506,7 @@ def joined(parts: Sequence[SpecIR]) -> SpecIR:
     for part in others:
         targets = {**part.targets, **targets}
         factors |= {name: factor for name, factor in part.factors.items() if name not in factors}
-        hyper |= {name: one for name, one in part.hyper.items() if name not in hyper}
+        hyper |= {name: one for name, one in part.hyper.items() if name not in hyper or hyper[name].is_default}
         definitions = {**part.definitions, **definitions}
         given = {**part.given, **given}
         penalties = {penalty.text: penalty for penalty in part.penalties} | penalties

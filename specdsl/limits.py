@@ -5,7 +5,9 @@ from __future__ import annotations
 TEXT_BYTES = 64 * 1024
 """The longest text of a spec."""
 NODES = 5_000
-"""The most syntax nodes of a spec, and the most nodes after definitions are written out."""
+"""The most syntax nodes of a spec, and the most that are read when its functions are written out."""
+WRITTEN = 20_000
+"""The most nodes of one value when the definitions that it reads are written out."""
 FACTORS = 64
 """The most factors: each is moved on its own when the start is checked."""
 AXES = 8

@@ -103,7 +103,9 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> SpecSyntaxError:
             return SpecSyntaxError(f"an operand is missing after `{before[-1]}`", at)
     mistake = _known_mistake(error)
     if mistake is not None:
-        return SpecSyntaxError(mistake.message, span, mistake.hint)
+        in_event = before.endswith(":") and re.search(r"(?:^|[|\n])\s*at\s[^|\n]*$", before) is not None
+        hint = "for example `at every(10): e = e .* top(e, 4)`" if in_event else mistake.hint
+        return SpecSyntaxError(mistake.message, span, hint)
     if re.match(r"\.t\b", source.text[start:]):
         return SpecSyntaxError("`.t` cannot stand here", span, "a transpose is written `A.T`")
     shown = "the end of the clause" if token.type in _ENDINGS else f"`{token}`"

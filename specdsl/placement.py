@@ -10,13 +10,18 @@ from dataclasses import replace
 
 from specdsl import tree
 from specdsl.elaborate.walks import all_syntax
+from specdsl.printing.clause_order import in_order
 
 Items = tuple[tree.Item, ...]
 
 
 def limits_of(spec: tree.SpecTree) -> list[Items]:
-    """The distinct items that clauses are limited to, in the order of the text."""
-    return list(dict.fromkeys(clause.items for clause in spec.clauses if isinstance(clause, tree.OnClause)))
+    """The distinct items that clauses are limited to, in the order in which the clauses print.
+
+    Clauses are a set: where two parts adapt the same value, which of them is the first must not hang on the text.
+    """
+    clauses = in_order(spec).clauses
+    return list(dict.fromkeys(clause.items for clause in clauses if isinstance(clause, tree.OnClause)))
 
 
 def covers(wide: Items, narrow: Items) -> bool:

@@ -287,7 +287,7 @@ def _elaborated(syntax: tree.SpecTree, settings: Mapping[str, Any], is_part: boo
     try:
         elaborated = elaborate(syntax, settings, is_part)
         spans = {target: elaborated.clauses.targets[target][0].span for target in elaborated.ir.targets}
-        check_start(elaborated.ir, spans)
+        check_start(elaborated.ir, spans, elaborated.calls)
     except RecursionError:
         raise SpecLimitError("with its definitions written out the spec is nested too deeply", syntax.span) from None
     return elaborated

@@ -225,6 +225,7 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     # layouts
     "tile": tiled,
     "blocks": blocked,
+    "times_kron": lambda X, A, B: X @ np.kron(A, B),
     "unblocks": lambda B: np.block([list(row) for row in B]),
     "blockdiag": blockdiag,
     "reshape": lambda M, shape: np.array(list(M.flat)).reshape(shape),

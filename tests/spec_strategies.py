@@ -181,6 +181,16 @@ ADDED = (
     ("outer({v}, {u})", ()),
     ("tile({A}, n)", ("{A} : r x m",)),
     ("{A}[:n, :]@{B}", ("frozen shared {A} : max(layers(n)) x r ~ kaiming(seed=0)",)),
+    ("alpha*{A}*{B}/r", ()),
+    ("{A}.T*{B}", ("{A} : r x n",)),
+    ("{A}*diag({v})*{B}*diag({u})", ("{v} ~ 0.1",)),
+    ("sum({A}[i]*{B}[i] for i < 3)", ("{A} : 3 x n x r", "{B} : 3 x r x m")),
+    ("blockdiag({C})*{A}*{B}", ("{C} : 2 x n/2 x n/2 ~ normal(1)",)),
+    ("[{A}@{B}, {C}*{D}]", ("{B} : r x m/2 ~ zeros", "{D} : r x m/2 ~ zeros")),
+    ("rearrange({A}, \"a b c -> a (b c)\")", ("{A} : n x 2 x m/2 ~ zeros",)),
+    ("times{A}({A}, {B})", ("times{A}(X, Y) = alpha/r * X*Y",)),
+    ("{A}@{B}", ("{A} ~ orthogonal, orthonormal", "{B} ~ zeros, lr = 2*8, decay = 0")),
+    ("scatter({v}, I{v}, n, m)", ("index I{v} : 5 ~ choice(n*m, seed=layer)", "{v} : 5 ~ zeros")),
     ("s * ({A}@{B} - init({A}@{B}))", (
         _SCALE, "U, S, V = svd(W)", "{A} ~ U[:, :r]@diag(sqrt(S[:r]/s))", "{B} ~ diag(sqrt(S[:r]/s))@V[:r, :]",
     )),
@@ -191,8 +201,19 @@ OUTPUTS = (
     ("y + s * x@{A}@{B}", (_SCALE,)),
     ("y .* {v}", ()),
     ("y + silu(y@{A} + {v})@{B} + {u}", ()),
+    ("y + (x*{A} .* {u})*{B}", ("noise {u} : tokens x r ~ normal(1)", "{A} : n x r")),
+    ("y + diag({u})*x*{A}*{B}", ("input {u} : tokens ~ 1",)),
+    ("y + attend(x*{A})*{B}", ("attend(Z) = softmax(Z*Z.T / sqrt(r)) * Z",)),
 )
-PENALTIES = ("orth({0})", "penalty 0.1 * norm({0})^2", "penalty sum(abs({0}))")
+PENALTIES = (
+    "orth({0})", "penalty 0.1 * norm({0})^2", "penalty sum(abs({0}))", "sum(abs({0}.T*{0}))",
+    "penalty 2*norm({0}*{0}.T)^2", "mean(layers([norm({0}), norm({0}.T*{0})]))",
+)  # fmt: skip
+EVENTS = (
+    "at every(10): {0} = {0} .* 0.5", "at step: {0} = 2*{0}", "at round: {0} = mean(workers({0}))",
+    "at backward: grad({0}) = grad({0}) .* 0.5", "at step: {0} = {0}*eye",
+)  # fmt: skip
+LIMITS = ("", "", "", "on attention: ", "on attention.query, mlp: ")
 NUMBERS = ("", "r = 4", "r = 2*2")
 PLACES = ("", "on attention", "on attention.query, mlp except mlp.gate layers 0..3, 7", 'on "encoder.*dense"')
 _READS_RANK = re.compile(r"\br\b|[A-Dv]\d+\)*[@*][A-D]")
@@ -222,13 +243,20 @@ def well_typed_specs(draw: st.DrawFn) -> str:
         clauses += [line.format(**names) for line in lines]
         started = "".join(line.partition("~")[0] for line in lines if "~" in line)
         free += [names[one] for one in "ABCD" if f"{{{one}}}" in pattern and f"{{{one}}}" not in started]
+    limit = draw(st.sampled_from(LIMITS))
     for penalty in draw(st.lists(st.sampled_from(PENALTIES), max_size=2)) if free else []:
-        clauses.append(penalty.format(draw(st.sampled_from(free))))
+        written = penalty.format(draw(st.sampled_from(free)))
+        clauses.append(f"{limit}penalty {written.removeprefix('penalty ')}" if limit else written)
+    for event in draw(st.lists(st.sampled_from(EVENTS), max_size=1)) if free and not limit else []:
+        clauses.append(event.format(draw(st.sampled_from(free))))
     written = " ".join([*terms, *clauses])
-    extras = (NUMBERS if _READS_RANK.search(written) else (), PLACES, HEADS)
+    extras = (NUMBERS if _READS_RANK.search(written) else (), () if limit else PLACES, HEADS)
     clauses += [draw(st.sampled_from(extra)) for extra in extras if extra]
     target, prime = " + ".join(terms), "y'" if terms[0].startswith("y") else "W'"
     form = draw(st.sampled_from(["{0}", "{1} = {0}", "whole = {0} | {1} = whole"]))
+    if limit:
+        clauses.append(f"on norm: {prime} = {prime[0]} .* k")
+        form = f"whole = {{0}} | {limit}{{1}} = whole" if "whole" in form else f"{limit}{{1}} = {{0}}"
     rest = [*clauses, *([] if form == "{0}" else [form.format(target, prime)])]
     ordered = draw(st.permutations([clause for clause in dict.fromkeys(rest) if clause]))
     separators = [" | ", "\n", "  # a comment\n"]

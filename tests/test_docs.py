@@ -10,6 +10,7 @@ import pytest
 import specdsl
 from specdsl.arrays import Arrays
 from specdsl.equivalence.conditions import Conditions, Statement
+from specdsl.library_specs import library_names
 from specdsl.measures import EVENTS, MEASURES
 from specdsl.operators import all_operators, remove_operator
 from specdsl.operators.registry import Operator, OptionKind
@@ -130,6 +131,15 @@ def test_the_example_of_an_operator_runs(capsys: pytest.CaptureFixture[str]) -> 
     finally:
         remove_operator("leaky")
     assert capsys.readouterr().out == "False\n"
+
+
+def test_what_is_out_of_scope_names_specs_that_are_there() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "scope.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[2] for line in text.splitlines() if line.startswith("| ") and "`" in line.split("|")[2]]
+    assert {name for row in rows for name in quoted(row)} <= set(library_names())
+    assert all((Path(__file__).parents[1] / "docs" / link).exists() for link in re.findall(r"\]\(([^)]+)\)", text))
+    (block,) = re.findall(r"```text\n(.*?)```", text, re.DOTALL)
+    assert [specdsl.parse(line).facts.mergeable for line in block.splitlines()] == [False, False]
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -104,6 +104,44 @@ def test_one_liners_cost_what_torch_counts(spec: str, sizes: tuple[int, int], bi
     assert_counted_as_torch_does(spec, sizes, bias)
 
 
+KRONECKER = {
+    "two factors": "A : 4 x 6 | B : n/4 x m/6 | W' = W + kron(A, B)",
+    "a large one first": "A : n/4 x m/6 | B : 4 x 6 | W' = W + 3*kron(A, B)",
+    "a wide one": "A : n/2 x 2 | B : 2 x m/2 | W' = W + kron(A, B)",
+    "one of low rank": "A : 4 x 6 | B : n/4 x 2 | C : 2 x m/6 | W' = W + kron(A, B@C)",
+    "one frozen": "frozen A : 4 x 6 ~ normal | B : n/4 x m/6 ~ zeros | W' = W + kron(A, B)",
+    "turned": "A : 6 x 4 | B : m/6 x n/4 | W' = W + kron(A, B).T",
+    "a product of two": "A : 4 x 6 | B : n/4 x 4 | C : 6 x 4 | D : 4 x m/4 | W' = W + kron(A, B)@kron(C, D)",
+    "three": "A : 4 x 3 | B : 2 x 2 | C : n/8 x m/6 | W' = W + kron(A, kron(B, C))",
+    "below a function": "A : 4 x 2 | B : n/4 x 3 | C : 6 x m ~ zeros | y' = y + relu(x@kron(A, B))@C",
+    "as little": "A : n x 1 | B : 1 x m ~ zeros | W' = W + kron(A, B)",
+}
+
+
+@pytest.mark.parametrize("sizes", [(48, 36), (72, 48), (120, 12)])
+@pytest.mark.parametrize("spec", KRONECKER.values(), ids=KRONECKER.keys())
+def test_kronecker_products_cost_what_torch_counts(spec: str, sizes: tuple[int, int]) -> None:
+    assert_counted_as_torch_does(spec, sizes, True)
+
+
+@pytest.mark.parametrize("spec", KRONECKER.values(), ids=KRONECKER.keys())
+def test_kronecker_products_are_not_built(spec: str) -> None:
+    assert "times_kron(" in plan_of(layer(48, 36, True), spec).order
+
+
+@pytest.mark.parametrize("spec", KRONECKER.values(), ids=KRONECKER.keys())
+def test_kronecker_products_are_what_the_weight_says(spec: str) -> None:
+    model = layer(48, 36, True).double()
+    adapter = specdsl.attach(model, spec, on="re:0", dtype=torch.float64)
+    for _, _, factor in adapter.factors():
+        torch.nn.init.normal_(factor)
+    x = torch.randn(2, 5, 48, dtype=torch.float64)
+    found = model(x)
+    if adapter.spec.facts.mergeable:
+        adapter.merge()
+        torch.testing.assert_close(model(x), found)
+
+
 def test_a_layer_cheaper_than_the_frozen_one_costs_less_than_nothing() -> None:
     plan = plan_of(layer(193, 161, True), ONE_LINERS["an output alone"])
     assert plan.flops < 0

@@ -16,7 +16,7 @@ from specdsl.ir import Apply, reads, topological
 from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.attach import attach
 from specdsl.runtime.conform.axes import Axes
-from specdsl.runtime.conform.layer_types import LayerType
+from specdsl.runtime.conform.layer_type import LayerType
 from specdsl.runtime.conform.literal import Literal, Place, of_sequence
 from specdsl.runtime.indices import index_ranges
 from specdsl.spec import Spec
@@ -109,8 +109,7 @@ class Case:
 
     @property
     def _batch(self) -> tuple[int, ...]:
-        rows = self.layer.tokens(self.base().layers[0], self.exact_x)
-        return tuple(rows.shape[:-2])
+        return tuple(self.x.shape[: -self.layer.sequence_axes])
 
     def _picks(self, name: str) -> bool:
         """Whether an input is the place of an entry, as in `C[task]`."""
@@ -146,8 +145,8 @@ class Case:
         model = self.base() if model is None else model
         given: dict[str, Any] = {**self.indices}
         adapter = attach(
-            model, self.spec, on=r"re:layers\.\d+", name=name, seed=seed, dtype=self.axes.factor_dtype, events=False,
-            **given,
+            model, self.spec, on=rf"re:layers\.\d+{self.layer.part}", name=name, seed=seed,
+            dtype=self.axes.factor_dtype, events=False, **given,
         )  # fmt: skip
         made = Attached(self, model, adapter)
         if self.inputs:
@@ -160,6 +159,19 @@ class Case:
     def moved(self) -> Attached:
         """An adapter away from its start, for properties that only look."""
         return self.attached(moved=True)
+
+    @cached_property
+    def each_alone(self) -> tuple[Attached, Attached]:
+        """Two adapters of other seeds, each in a model of its own, for properties that only look."""
+        return self.moved, self.attached(moved=True, seed=SEED + 1)
+
+    @cached_property
+    def merged_alone(self) -> tuple[Layers, Layers]:
+        """The models of adapters as in `each_alone`, merged."""
+        made = self.attached(moved=True), self.attached(moved=True, seed=SEED + 1)
+        for one in made:
+            one.adapter.merge()
+        return made[0].model, made[1].model
 
     @cached_property
     def step(self) -> float:
@@ -199,14 +211,29 @@ class Attached:
         return output
 
     def rows(self, output: Tensor) -> Tensor:
-        """The model's output as `layers x sequences x tokens x m`, in float64."""
+        """The model's output as `layers x copies x sequences x tokens x m`, in float64."""
         layer = self.case.layer
         each = [layer.rows(module, y) for module, y in zip(self.model.layers, output, strict=True)]
-        return torch.stack([rows.double().reshape(-1, *rows.shape[-2:]) for rows in each])
+        return torch.stack([layer.sequences(rows.double()) for rows in each])
 
     def scopes(self) -> list[Mapping[str, str]]:
         """For every layer and factor what it is shared in."""
         return [member.surveyed.scopes for member in self.adapter.members]
+
+    def names(self) -> list[list[str]]:
+        """For every layer the names of its matrices, which their random starts depend on."""
+        layer, found = self.case.layer, []
+        for member, module in zip(self.adapter.members, self.model.layers, strict=True):
+            count = range(len(layer.matrices(module)))
+            found.append([f"{member.name}[{place}]" for place in count] if layer.is_stack(module) else [member.name])
+        return found
+
+    def own(self, number: int, name: str, value: Tensor) -> list[Tensor]:
+        """A factor of a layer as each of its matrices has it."""
+        is_shared = self.scopes()[number][name] != self.adapter.members[number].name
+        is_stack = self.case.layer.is_stack(self.model.layers[number])
+        count = len(self.names()[number])
+        return list(value) if is_stack and not is_shared else [value] * count
 
     def trained(self) -> Iterator[tuple[tuple[str, str], Tensor]]:
         """The value of every trained factor, by name and scope; constraints applied."""
@@ -223,15 +250,24 @@ class Attached:
     def literal(self, leaves: Mapping[tuple[str, str], Tensor]) -> Literal:
         """The formula with these values of the trained factors, over a bare model of its own."""
         case, bare = self.case, self.case.base()
-        places = [
-            Place(
-                f"layers.{number}", bare.layers[number], case.numbers(number), scopes,
-                {name: leaves[name, scope] for name, scope in scopes.items() if (name, scope) in leaves},
-            )
-            for number, scopes in enumerate(self.scopes())
-        ]  # fmt: skip
+        layers = []
+        for number, (names, scopes) in enumerate(zip(self.names(), self.scopes(), strict=True)):
+            module = bare.layers[number]
+            values = {
+                name: self.own(number, name, leaves[name, scope])
+                for name, scope in scopes.items() if (name, scope) in leaves
+            }  # fmt: skip
+            layers.append([
+                Place(
+                    name, module, W, b, case.numbers(number), self.adapter.members[number].name, scopes,
+                    {factor: each[place] for factor, each in values.items()},
+                )
+                for place, (name, W, b) in enumerate(
+                    zip(names, case.layer.matrices(module), case.layer.all_biases(module), strict=True)
+                )
+            ])  # fmt: skip
         indices = {name: torch.tensor(places) for name, places in case.indices.items()}
-        return Literal(case.spec.ir, case.layer, places, self.adapter.seed, indices)
+        return Literal(case.spec.ir, case.layer, layers, self.adapter.seed, indices)
 
 
 def state(model: nn.Module) -> dict[str, Any]:

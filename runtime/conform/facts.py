@@ -7,7 +7,7 @@ from torch import Tensor
 
 from specdsl.errors import SpecMergeError
 from specdsl.runtime.conform.case import Attached, Case
-from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, within
+from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, within, worst
 from specdsl.runtime.conform.property import states
 
 
@@ -17,7 +17,8 @@ def trains_as_many_parameters_as_it_says(case: Case) -> Outcome:
     facts = case.spec.facts
     made = case.attached()
     counted = sum(value.numel() for _, value in made.trained())
-    own = sum(case.numbers(layer).number(facts.trained) for layer in range(2))
+    copies = [len(names) for names in made.names()]
+    own = sum(count * case.numbers(layer).number(facts.trained) for layer, count in enumerate(copies))
     shared = [value for (_, scope), value in made.trained() if not scope.startswith("layers.")]
     says = own + sum(value.numel() for value in shared)
     known = {value.numel() for value in shared} or {0}
@@ -42,7 +43,7 @@ def changes_the_weight_by_its_rank(case: Case) -> Outcome:
     if differences is None:
         return does_not_apply("this layer cannot be merged")
     largest = case.numbers(0).number(bound)
-    rank = max(int(torch.linalg.matrix_rank(D, atol=1e-8)) for D in differences)
+    rank = max(int(torch.linalg.matrix_rank(D, atol=1e-8)) for changed in differences for D in changed)
     return holds(rank <= largest, f"the rank is {rank}, the bound {float(largest):g}")
 
 
@@ -54,12 +55,12 @@ def is_a_lora_if_it_says_so(case: Case) -> Outcome:
     differences = _differences(case)
     if differences is None:
         return does_not_apply("this layer cannot be merged")
-    outcome = does_not_apply("")
-    for member, difference in zip(case.moved.adapter.members, differences, strict=True):
-        outcome = _is_multiple(case, difference, *(v.detach().double() for _, v in member.layer.own_factors()))
-        if outcome.status == "failed":
-            return outcome
-    return outcome
+    made = case.moved
+    outcomes = []
+    for number, (member, changed) in enumerate(zip(made.adapter.members, differences, strict=True)):
+        each = [made.own(number, name, value.detach().double()) for name, value in member.layer.own_factors()]
+        outcomes += [_is_multiple(case, *one) for one in zip(changed, *each, strict=True)]
+    return worst(outcomes)
 
 
 def _is_multiple(case: Case, difference: Tensor, *factors: Tensor) -> Outcome:
@@ -83,19 +84,22 @@ def makes_a_bias_if_it_says_so(case: Case) -> Outcome:
         made.adapter.merge()
     except SpecMergeError as error:
         return does_not_apply(error.message)
-    has = [getattr(module, "bias", None) is not None for module in made.model.layers]
+    has = [case.layer.bias(module) is not None for module in made.model.layers]
     return holds(has == [case.spec.facts.creates_bias] * 2, f"after merging, biases are there: {has}")
 
 
-def _differences(case: Case) -> list[Tensor] | None:
-    """`W' - W` of every layer; None where it cannot be merged."""
+def _differences(case: Case) -> list[list[Tensor]] | None:
+    """`W' - W` of every matrix of every layer; None where they cannot be merged."""
     made: Attached = case.attached(moved=True)
     try:
         made.adapter.merge()
     except SpecMergeError:
         return None
     pairs = zip(made.model.layers, case.base().layers, strict=True)
-    return [case.layer.matrix(merged) - case.layer.matrix(bare) for merged, bare in pairs]
+    return [
+        [new - old for new, old in zip(case.layer.matrices(merged), case.layer.matrices(bare), strict=True)]
+        for merged, bare in pairs
+    ]
 
 
 PROPERTIES = (

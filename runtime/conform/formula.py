@@ -85,23 +85,25 @@ def sequences_do_not_meet(case: Case) -> Outcome:
         made.adapter.set_inputs(**case.inputs_of(place))
         with torch.no_grad():
             alone = made.rows(made.model(x.unsqueeze(0)))
-        outcomes.append(within(distance(alone[:, 0], together[:, place]), case.axes.tolerance, "alone and in a batch"))
+        outcomes.append(
+            within(distance(alone[:, :, 0], together[:, :, place]), case.axes.tolerance, "alone and in a batch")
+        )
     return worst(outcomes)
 
 
 @states
 def tokens_meet_only_if_said(case: Case) -> Outcome:
     """A token has the same output alone as in its sequence, unless the spec reads tokens across."""
-    if case.inputs or case.layer.sequence_axes > 2:
+    if case.inputs or not case.layer.tokens_are_apart:
         return does_not_apply("tokens are not given one by one")
     if not case.spec.facts.mergeable:
         return does_not_apply("the spec may read tokens across")
     made = case.moved
     together = made.output()
     with torch.no_grad():
-        axis = len(case.axes.batch)
-        alone = torch.cat([made.model(x) for x in torch.split(case.x, 1, axis)], dim=axis + 1)
-    return within(distance(alone, together), case.axes.tolerance, "alone and in a sequence")
+        axis = len(case.axes.batch) - case.x.dim()
+        alone = torch.cat([made.rows(made.model(x)) for x in torch.split(case.x, 1, axis)], dim=-2)
+    return within(distance(alone, made.rows(together)), case.axes.tolerance, "alone and in a sequence")
 
 
 @states

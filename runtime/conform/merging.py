@@ -13,7 +13,6 @@ from specdsl.errors import SpecMergeError
 from specdsl.ir import Layers, Ranked, topological
 from specdsl.reference import weight
 from specdsl.runtime.conform.case import SEED, Attached, Case, state
-from specdsl.runtime.conform.layer_types import bias_of
 from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, within, worst
 from specdsl.runtime.conform.property import states
 
@@ -46,31 +45,42 @@ def merges_to_the_reference(case: Case) -> Outcome:
     if refusal is not None:
         return does_not_apply(refusal)
     outcomes = []
-    for module, (W, b) in zip(made.model.layers, expected, strict=True):
-        found = [(case.layer.matrix(module), W), (bias_of(module, W.shape[1]), b)]
-        outcomes += [within(distance(one, other), case.axes.tolerance, "the merged weight") for one, other in found]
+    for module, matrices in zip(made.model.layers, expected, strict=True):
+        merged = zip(case.layer.matrices(module), case.layer.all_biases(module), strict=True)
+        for found, reference in zip(merged, matrices, strict=True):
+            outcomes += [
+                within(distance(one, other), case.axes.tolerance, "the merged weight")
+                for one, other in zip(found, reference, strict=True)
+            ]
     return worst(outcomes)
 
 
-def _references(case: Case, made: Attached, bare: Any) -> list[tuple[Tensor, Tensor]]:
-    """`W'` and `b'` of every layer in numpy; none where the spec is no weight."""
-    found = []
+def _references(case: Case, made: Attached, bare: Any) -> list[list[tuple[Tensor, Tensor]]]:
+    """`W'` and `b'` of every matrix of every layer in numpy; none where the spec is no weight."""
     if not case.spec.facts.mergeable or _knows_other_layers(case):
         return []
-    for number, (module, member) in enumerate(zip(bare.layers, made.adapter.members, strict=True)):
-        W = case.layer.matrix(module)
-        factors = {
-            name: member.layer.factor(name).detach().double().numpy()
-            if case.spec.ir.factors[name].kind != "index" else member.layer.factor(name).numpy()
-            for name in member.layer.lowered.factors_in_use
-        }  # fmt: skip
-        kernel = (case.sizes["kh"], case.sizes["kw"]) if "kh" in case.sizes else None
+    return [_reference(case, made, module, number) for number, module in enumerate(bare.layers)]
+
+
+def _reference(case: Case, made: Attached, bare: nn.Module, number: int) -> list[tuple[Tensor, Tensor]]:
+    adapter = made.adapter.members[number].layer
+    factors = {
+        name: made.own(number, name, adapter.factor(name).detach()) for name in adapter.lowered.factors_in_use
+    }  # fmt: skip
+    kernel = (case.sizes["kh"], case.sizes["kw"]) if "kh" in case.sizes else None
+    matrices = zip(made.names()[number], case.layer.matrices(bare), case.layer.all_biases(bare), strict=True)
+    found = []
+    for place, (name, W, b) in enumerate(matrices):
         new_W, new_b = weight(
-            case.spec, W.numpy(), bias_of(module, W.shape[1]).numpy(), factors, seed=SEED, module=member.name,
-            layer=number, kernel=kernel,
+            case.spec, W.numpy(), b.numpy(), {name: _plain(values[place]) for name, values in factors.items()},
+            seed=SEED, module=name, layer=number, kernel=kernel,
         )  # fmt: skip
         found.append((torch.from_numpy(np.asarray(new_W)), torch.from_numpy(np.asarray(new_b))))
     return found
+
+
+def _plain(value: Tensor) -> Any:
+    return value.double().numpy() if value.is_floating_point() else value.numpy()
 
 
 def _knows_other_layers(case: Case) -> bool:
@@ -173,8 +183,9 @@ def _refusal(made: Attached) -> str | None:
 
 
 def _base_output(case: Case) -> Tensor:
+    """The output of the bare model, frozen as under an adapter: torch computes attention by that in another order."""
     with torch.no_grad():
-        output: Tensor = case.base()(case.x)
+        output: Tensor = case.base().requires_grad_(False)(case.x)
     return output
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from specdsl.errors import SpecMergeError
 from specdsl.runtime.conform.case import SEED, Attached, Case, state
@@ -14,18 +16,15 @@ from specdsl.runtime.conform.property import states
 
 @dataclass(frozen=True)
 class Two:
-    """Two adapters of one spec in one model, and each alone in a model of its own."""
+    """Two adapters of one spec in one model."""
 
     first: Attached
     second: Attached
-    first_alone: Attached
-    second_alone: Attached
 
     @staticmethod
     def of(case: Case) -> Two:
         first = case.attached(moved=True, name="first")
-        second = case.attached(moved=True, name="second", seed=SEED + 1, model=first.model)
-        return Two(first, second, case.attached(moved=True), case.attached(moved=True, seed=SEED + 1))
+        return Two(first, case.attached(moved=True, name="second", seed=SEED + 1, model=first.model))
 
 
 @states
@@ -33,20 +32,37 @@ def two_adapters_add_up(case: Case) -> Outcome:
     """Two adapters add the differences that each alone makes, attached and merged."""
     if case.spec.facts.added_rows is not None:
         return does_not_apply("rows that are added have no difference")
-    two, tolerance = Two.of(case), case.axes.tolerance
-    with torch.no_grad():
-        base = case.base()(case.x)
-    expected = two.first_alone.output() + two.second_alone.output() - base
-    together = two.first.output()
-    outcomes = [within(distance(together, expected), tolerance, "both together")]
+    two = Two.of(case)
+    attached = two.first.output()
+    first, second = (alone.output() for alone in case.each_alone)
+    expected = first + second - _base(case)
+    outcomes = [_same(case, attached, expected, "both together")] if case.layer.is_linear_in_its_weight else []
     try:
         two.first.adapter.merge()
-        outcomes.append(within(distance(two.first.output(), expected), tolerance, "one of them merged"))
+        outcomes.append(_same(case, two.first.output(), attached, "one of them merged"))
         two.second.adapter.merge()
-        outcomes.append(within(distance(two.first.output(), expected), tolerance, "both merged"))
+        outcomes.append(_same(case, two.first.output(), attached, "both merged"))
     except SpecMergeError:
         return worst(outcomes)
-    return worst(outcomes)
+    return worst([*outcomes, *_merged_sums(case, two)])
+
+
+def _base(case: Case) -> Tensor:
+    with torch.no_grad():
+        output: Tensor = case.base()(case.x)
+    return output
+
+
+def _same(case: Case, found: Tensor, expected: Tensor, what: str) -> Outcome:
+    return within(distance(found, expected), case.axes.tolerance, what)
+
+
+def _merged_sums(case: Case, two: Two) -> Iterator[Outcome]:
+    """Of every matrix: the difference that both make is the sum of those that each makes."""
+    models = [two.first.model, *(case.merged_alone), case.base()]
+    for modules in zip(*(model.layers for model in models), strict=True):
+        for both, first, second, bare in zip(*(case.layer.matrices(module) for module in modules), strict=True):
+            yield _same(case, both, first + second - bare, "the weight with both merged")
 
 
 @states
@@ -56,8 +72,9 @@ def one_of_two_adapters_can_go(case: Case) -> Outcome:
     two.second.adapter.detach()
     model = two.first.model
     left = [name for name in (*dict(model.named_modules()), *state(model)) if "second" in name.split(".")]
+    alone = case.each_alone[0].output()
     return worst([
-        holds(torch.equal(two.first.output(), two.first_alone.output()), "the other adapter computes something else"),
+        holds(torch.equal(two.first.output(), alone), "the other adapter computes something else"),
         holds(not left, f"{', '.join(left)} is left"),
     ])  # fmt: skip
 
@@ -67,7 +84,7 @@ def each_of_two_can_be_switched_off(case: Case) -> Outcome:
     """With one of two adapters disabled the other computes as it does alone."""
     two = Two.of(case)
     outcomes = []
-    for off, alone in ((two.first, two.second_alone), (two.second, two.first_alone)):
+    for off, alone in zip((two.first, two.second), reversed(case.each_alone), strict=True):
         with off.adapter.disabled():
             outcomes.append(holds(torch.equal(two.first.output(), alone.output()), "the other computes something else"))
     return worst(outcomes)

@@ -10,7 +10,7 @@ from typing import Any
 from specdsl.errors import SpecError
 from specdsl.ir import Fold, SpecIR, topological
 from specdsl.runtime.conform.axes import ORDERS
-from specdsl.runtime.conform.layer_types import LayerType
+from specdsl.runtime.conform.layer_type import LayerType
 from specdsl.sizes import UnknownSize
 from specdsl.spec import Spec, parse_text
 

@@ -38,8 +38,8 @@ def factors_start_as_stated(case: Case) -> Outcome:
     outcomes = []
     for number, member in enumerate(made.adapter.members):
         for name, value in member.layer.own_factors():
-            expected = literal.start(number, name)
-            outcomes.append(within(distance(value, expected), case.axes.tolerance, f"`{name}`"))
+            pairs = zip(made.own(number, name, value), literal.starts(number, name), strict=True)
+            outcomes += [within(distance(*pair), case.axes.tolerance, f"`{name}`") for pair in pairs]
     return worst(outcomes)
 
 

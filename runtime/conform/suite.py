@@ -10,7 +10,8 @@ from specdsl.errors import SpecError, SpecWarning
 from specdsl.runtime.conform import devices, facts, formula, merging, saving, several, starts, training
 from specdsl.runtime.conform.axes import USUAL, Axes, covering_axes
 from specdsl.runtime.conform.case import Case
-from specdsl.runtime.conform.layer_types import LAYER_TYPES, LayerType
+from specdsl.runtime.conform.layer_type import LayerType
+from specdsl.runtime.conform.layer_types import LAYER_TYPES
 from specdsl.runtime.conform.outcome import Outcome
 from specdsl.runtime.conform.property import Property
 from specdsl.runtime.conform.report import CaseReport, SpecReport

@@ -18,7 +18,7 @@ from specdsl.elaborate.expressions import Expressions
 from specdsl.elaborate.factor_lines import Draft, FactorLines
 from specdsl.elaborate.hyperparameters import HyperParameters, check_rank, check_settings, setting_size
 from specdsl.elaborate.measuring import allocated
-from specdsl.elaborate.slips import CLAUSES_ELSEWHERE, TRANSPOSED, slip_hint
+from specdsl.elaborate.slips import CLAUSES_ELSEWHERE, TRANSPOSED, bars_hint, slip_hint
 from specdsl.elaborate.solver import ShapeSolver, shape_text
 from specdsl.elaborate.starts import settle_starts
 from specdsl.elaborate.targets import check_targets, refuse_input, relabelled, target_of
@@ -70,6 +70,7 @@ class Elaborated:
     warnings: tuple[SpecError, ...]
     matrix_products: tuple[Span, ...]
     settings_read: frozenset[str]
+    calls: Mapping[Node, Span] = field(default_factory=dict)
 
 
 def elaborate(spec: tree.SpecTree, settings: Mapping[str, Number] | None = None, is_part: bool = False) -> Elaborated:
@@ -134,9 +135,9 @@ class Elaborator:
         if not self.is_part:
             check_settings(self.settings, self._read_hyper())
         ir = self._finish(targets, penalties, events)
-        scalings = {id(span) for span in self.expressions.scalings}
-        products = tuple(span for span in self.expressions.matrix_products if id(span) not in scalings)
-        return Elaborated(ir, self.clauses, tuple(self.warnings), products, frozenset(self._read_hyper()))
+        products = self.expressions.known_products()
+        read = frozenset(self._read_hyper())
+        return Elaborated(ir, self.clauses, tuple(self.warnings), products, read, self._places_of_calls())
 
     def _attempt(self, errors: list[SpecError], step: Any) -> Any:
         try:
@@ -250,12 +251,12 @@ class Elaborator:
 
     def _penalty(self, syntax: tree.Expr) -> PenaltyIR:
         node = self.expressions.value(syntax, "penalty")
-        text = SyntaxText().expression(syntax)
+        text = SyntaxText(self.expressions.known_products()).expression(syntax)
         shape = self.solver.shape(node.shape)
         if shape:
             raise SpecShapeError(
                 f"a penalty is a number, but `{text}` is {_described(shape)}", syntax.span,
-                "`orth(A)`, `norm(A)^2` and `sum(A)` are numbers",
+                bars_hint(syntax.span) or "`orth(A)`, `norm(A)^2` and `sum(A)` are numbers",
             )  # fmt: skip
         over_layers = any(isinstance(part, Layers) for part in topological([node])) and not reads_own_module(node)
         if isinstance(node, Scalar) or not any(name in self.drafts for name in reads(node)):
@@ -672,6 +673,12 @@ class Elaborator:
         )
         spans = {name: self.clauses.targets[name][0].span for name in targets}
         return settle_starts(ir, spans)
+
+    def _places_of_calls(self) -> dict[Node, Span]:
+        """Where each operator's value is written, the first place of equal ones."""
+        calls = self.expressions.places
+        solved = with_sizes(list(calls), self.solver.resolved)
+        return {solved[node]: span for node, span in reversed(calls.items())}
 
     def _in_reading_order(self, targets: dict[str, Node]) -> dict[str, Draft]:
         order = {}

@@ -43,14 +43,14 @@ class Events:
                 "an event assigns to factors", inner.span, "for example `at every(10): e = e .* top(e, 4)`"
             )
         local = self.defined.setdefault(name, {})
-        text = SyntaxText().clause(clause)
         if self._is_definition(inner):
             values = [self._value(inner.right[0], name, local, (place, len(inner.left))) for place in
                       range(len(inner.left))] if len(inner.right) < len(inner.left) else [
                       self._value(right, name, local) for right in inner.right]  # fmt: skip
             local.update({part.name: value for part, value in zip(inner.left, values, strict=True)
                           if isinstance(part, tree.Name)})  # fmt: skip
-            return EventIR(name, number, (), tuple(value for value in values if value.shape), text, clause.span)
+            kept = tuple(value for value in values if value.shape)
+            return EventIR(name, number, (), kept, self._text(clause), clause.span)
         if len(inner.left) != len(inner.right):
             raise SpecSyntaxError(
                 f"{len(inner.left)} names on the left and {len(inner.right)} values on the right", inner.span
@@ -62,7 +62,11 @@ class Events:
             self._fit(left, shape, value, right)
             assigned.append(target)
             values.append(value)
-        return EventIR(name, number, tuple(assigned), tuple(values), text, clause.span)
+        return EventIR(name, number, tuple(assigned), tuple(values), self._text(clause), clause.span)
+
+    def _text(self, clause: tree.At) -> str:
+        """The clause as it is printed, once its values were read: then it is known which `*` join matrices."""
+        return SyntaxText(self.expressions.known_products()).clause(clause)
 
     def _number(self, event: tree.Event) -> Size | None:
         if event.name not in EVENTS:

@@ -37,6 +37,8 @@ class HyperParameters(dict[str, HyperParameter]):
             return None
         try:
             size.value(_HyperValues(self))
+        except UnknownSize:
+            return None  # a hyper-parameter that it reads depends on sizes, which is an error of its own
         except ZeroDivisionError:
             why = "division by zero"
         except (ValueError, OverflowError) as error:

@@ -49,6 +49,7 @@ class Reading:
         self.draws = 0
         self.count = 0
         self.unpacked: tree.Expr | None = None
+        self.places: dict[Node, Span] = {}  # of calls
         self.matrix_products: list[Span] = []  # the right sides of `*` between matrices, which print as `@`
         self.scalings: list[Span] = []
 
@@ -73,19 +74,26 @@ class Reading:
             )  # fmt: skip
         return node.size
 
+    def known_products(self) -> tuple[Span, ...]:
+        """The `*` that join matrices, wherever they were read, each by the span of its right side."""
+        scalings = {id(span) for span in self.scalings}
+        return tuple(span for span in self.matrix_products if id(span) not in scalings)
+
     def read(self, syntax: tree.Expr) -> Node:
         self.count += 1
         if self.count > limits.NODES:
-            raise SpecLimitError(
-                f"with its definitions written out the spec has more than {limits.NODES:,} parts", syntax.span
-            )
+            raise _too_many(limits.NODES, syntax)
         method: Callable[[Any], Node] = getattr(self, f"_read_{type(syntax).__name__.lower()}")
         try:
             node = method(syntax)
         except SpecLimitError as error:
             error.span = error.span or syntax.span
             raise
+        if node.written > limits.WRITTEN:
+            raise _too_many(limits.WRITTEN, syntax)
         self.solver.span = syntax.span
+        if isinstance(syntax, tree.Call):
+            self.places.setdefault(node, syntax.span)
         if isinstance(node, Scalar):
             self._refuse_undefined(node.size, syntax)
         return node
@@ -112,6 +120,10 @@ class Reading:
         if not isinstance(node, Scalar):
             raise SpecShapeError(f"{what} is made of numbers, sizes and hyper-parameters", syntax.span)
         return node.size
+
+
+def _too_many(limit: int, syntax: tree.Expr) -> SpecLimitError:
+    return SpecLimitError(f"with its definitions written out the spec has more than {limit:,} parts", syntax.span)
 
 
 def _article(text: str) -> str:

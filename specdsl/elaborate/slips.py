@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from specdsl.source import Span
+
 NAMES_ELSEWHERE = {
     "gaussian": "normal",
     "randn": "normal",
@@ -45,12 +47,29 @@ def added_vector_hint(written: str) -> str:
     >>> added_vector_hint("s*A@B"), added_vector_hint("p")
     ('a number has a shape: `s : 1 ~ 0`', 'an offset of the output is `b + p`')
     """
+    if written == "b":
+        return "`b` is the module's bias; a factor needs another name"
     scaled = re.match(r"([a-z]\d*)\s*\*", written)
     if scaled:
         return f"a number has a shape: `{scaled[1]} : 1 ~ 0`"
     if re.fullmatch(r"[a-z]\d*", written):
         return f"an offset of the output is `b + {written}`"
     return "`.*` scales columns; `diag(v)` or `outer(u, v)` make a matrix"
+
+
+def bars_hint(span: Span) -> str | None:
+    """What was meant where a clause has a `|` right before and right after it, as if they were bars.
+
+    >>> from specdsl.source import Source
+    >>> bars_hint(Span(Source("W + A@B | |A|"), 11, 12))
+    '`|` separates clauses and makes no bars: `norm(A)` is the length, `abs(A)` goes entry by entry'
+    """
+    text = span.source.text
+    before, after = text[: span.start], text[span.end :]
+    if not (re.search(r"(^|[|\n])[ \t]*\|$", before) and after.startswith("|")):
+        return None
+    shown = span.text
+    return f"`|` separates clauses and makes no bars: `norm({shown})` is the length, `abs({shown})` goes entry by entry"
 
 
 def slip_hint(name: str) -> str | None:

@@ -192,7 +192,8 @@ def _compare_pairings(result: Reach, a: Subject, b: Subject, pairings: Sequence[
 def _compare(result: Reach, a: Subject, b: Subject) -> None:
     assert result.a is not None
     assert result.b is not None
-    one, other = result.a_reduced, result.b_reduced = (_reduced(image, result.cell) for image in (result.a, result.b))
+    one, other = _reduced(result.a, result.cell), _reduced(result.b, result.cell)
+    result.a_reduced, result.b_reduced = one, other
     result.equal = equal_up_to_names(one, other)
     if result.equal is not None:
         return

@@ -45,12 +45,16 @@ class AdaptedLayer:
             return super(AdaptedLayer, self).forward(x)  # type: ignore[misc,no-any-return]
 
         if len(running) == 1 and not state.merged:
-            return site.to_output(running[0].output(site, x, base), x)
+            front, y = running[0].cut(running[0].output(site, x, base))
+            return site.to_output(state.with_rows(y, [] if front is None else [front]), x)
         own = base()
         total = site.from_output(super().forward(x) if state.merged else own)  # type: ignore[misc]
+        rows = []
         for adapter in running:
-            total = total + (adapter.output(site, x, lambda: own) - site.from_output(own))
-        return site.to_output(total, x)
+            front, y = adapter.cut(adapter.output(site, x, lambda: own))
+            rows += [] if front is None else [front]
+            total = total + (y - site.from_output(own))
+        return site.to_output(state.with_rows(total, rows), x)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         """The class is made at run time, so pickles name the one it is made of."""

@@ -84,6 +84,9 @@ def _header(spec: Spec) -> list[str]:
 def _refuse_unwritten(spec: Spec) -> None:
     for given in spec.ir.given.values():
         raise SpecNotBuiltError(f"the {given.kind} `{given.name}` has no form in emitted code yet", given.span)
+    if spec.facts.added_rows is not None:
+        span = spec.clauses.targets["y"][0].span
+        raise SpecNotBuiltError("rows added to those of the tokens have no form in emitted code yet", span)
     if spec.parts:
         place = spec.limits[0][0].span
         raise SpecNotBuiltError("clauses limited to some modules have no form in emitted code yet", place)

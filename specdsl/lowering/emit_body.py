@@ -262,7 +262,7 @@ class Body:
         if self.context.layer.images and (isinstance(node, Project | Through) or node == Y):
             image = code if code.is_name else self.assigned("image", code)
             self._image = self._image or image
-            code = Code(f"as_rows({image})")
+            code = Code(f"as_rows({self.base}, {image})")
         return code
 
 

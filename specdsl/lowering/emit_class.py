@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from specdsl.ir import Node, Scalar
 from specdsl.lowering.emit_body import LONGEST, RESERVED, Body, Context
-from specdsl.lowering.emit_code import WIDTH, Code, Names, assignment, escaped, indented, remark, wrapped
+from specdsl.lowering.emit_code import WIDTH, Code, Names, assignment, escaped, fitted, indented, remark, wrapped
 from specdsl.lowering.emit_constructor import Constructor, Parameter
 from specdsl.lowering.emit_holdings import AdaptedKind, Holdings
 from specdsl.lowering.emit_layers import LayerCode, filled, layer_code
@@ -64,7 +64,7 @@ class ClassWriter:
         lines = [f'"""{doc}"""'] if doc else []
         lines += remark(about) if about else []
         lines += [*assignment(sizes, [f"self.{name}" for name in sizes]), *body.lines]
-        return [f"def {head}:", *indented([*lines, f"return {result.alone}"])]
+        return [f"def {head}:", *indented(fitted([*lines, f"return {result.alone}"]))]
 
     def _forward(self) -> list[str]:
         body, output, named = self._body(), self.lowered.plan.output, self.holdings.named

@@ -159,6 +159,34 @@ def assignment(names: list[str], values: list[str]) -> list[str]:
     return [*assignment(names[:half], values[:half]), *assignment(names[half:], values[half:])]
 
 
+def fitted(lines: Iterable[str], width: int = WIDTH - 8) -> list[str]:
+    """`lines` with every statement that is too long, and one call, broken as ruff breaks it.
+
+    >>> fitted(["T = torch.einsum(pattern, first, second)"], 30)
+    ['T = torch.einsum(', '    pattern, first, second', ')']
+    """
+    return [part for line in lines for part in (_broken(line, width) if len(line) > width else [line])]
+
+
+def _broken(line: str, width: int) -> list[str]:
+    text = line.strip()
+    try:
+        statement = ast.parse(text).body[0]
+    except SyntaxError:
+        return [line]  # several lines, or the head of a block
+    call = statement.value if isinstance(statement, ast.Assign | ast.Return) else None
+    if not isinstance(call, ast.Call) or not (call.args or call.keywords):
+        return [line]
+    indent = line[: len(line) - len(text)]
+    parts: list[ast.expr | ast.keyword] = [*call.args, *call.keywords]
+    arguments = [ast.get_source_segment(text, part) or "" for part in parts]
+    head = text[: min(part.col_offset for part in parts)]
+    inner = ", ".join(arguments)
+    if len(indent) + 4 + len(inner) > width:
+        return [indent + head, *(f"{indent}    {argument}," for argument in arguments), f"{indent})"]
+    return [indent + head, f"{indent}    {inner}", f"{indent})"]
+
+
 def in_two_steps(name: str, code: Code) -> list[str]:
     """`name = code`, in two steps where a line would be too long."""
     line = f"{name} = {code.alone}"
@@ -166,4 +194,7 @@ def in_two_steps(name: str, code: Code) -> list[str]:
         left, _, right = code.text.rpartition(f"{sign}math.sqrt")
         if len(line) > WIDTH - 12 and left:
             return [f"{name} = {left}", f"{name} = {name}{sign}math.sqrt{right}"]
+    drawn, moves, device = code.text.rpartition(".to(")
+    if len(line) > WIDTH - 12 and moves and device.endswith(".device)"):
+        return [f"{name} = {drawn}", f"{name} = {name}.to({device}"]
     return [line]

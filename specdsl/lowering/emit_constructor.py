@@ -15,7 +15,7 @@ from specdsl.ir import Apply, Choice, Factor, FactorIR, Layers, Node, Scalar, Sp
 from specdsl.lowering.emit_body import Body, Context
 from specdsl.lowering.emit_call import full
 from specdsl.lowering.emit_checks import checks
-from specdsl.lowering.emit_code import WIDTH, Code, assignment, in_two_steps, indented, remark
+from specdsl.lowering.emit_code import WIDTH, Code, assignment, fitted, in_two_steps, indented, remark
 from specdsl.lowering.emit_holdings import Held, shape_text
 from specdsl.lowering.emit_layers import filled
 from specdsl.lowering.emit_sizes import SizeNames, SizeWriter
@@ -118,7 +118,7 @@ class Constructor:
         ends += ["self.to(base.weight.dtype)"] if is_wide else []
         begin = ["super().__init__()", "self.base = base.requires_grad_(False)"]
         inside = [*begin, *self._sizes(), *checked, *self.body.lines, *ends]
-        return [*self._head(), *indented(inside)]
+        return [*self._head(), *indented(fitted(inside))]
 
     def _head(self) -> list[str]:
         parameters = sorted(self.parameters.values(), key=lambda parameter: not parameter.required)

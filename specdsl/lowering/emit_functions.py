@@ -183,6 +183,15 @@ def unblocks(B: Tensor) -> Tensor:
     return B.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
 
+def times_kron(X: Tensor, A: Tensor, B: Tensor) -> Tensor:
+    """X @ kron(A, B), each row of X as a matrix between A and B, the cheaper first."""
+    (a, b), (c, d) = A.shape, B.shape
+    parts = X.reshape(*X.shape[:-1], a, c)
+    if b * c * (a + d) < a * d * (b + c):
+        return ((parts.mT @ A).mT @ B).flatten(-2)
+    return ((parts @ B).mT @ A).mT.flatten(-2)
+
+
 def scatter(values: Tensor, places: Tensor, n: int, m: int) -> Tensor:
     """The n x m matrix with values at the places, counted row by row; else zeros."""
     return values.new_zeros(n * m).index_put((places,), values).reshape(n, m)
@@ -263,25 +272,37 @@ def embed(base: nn.Embedding, x: Tensor, M: Tensor) -> Tensor:
     return F.embedding(x, M) * getattr(base, "embed_scale", 1.0)
 
 
-def convolve(base: nn.Conv2d, x: Tensor, M: Tensor, bias: Tensor | None) -> Tensor:
+def convolve(
+    base: nn.Conv1d | nn.Conv2d | nn.Conv3d,
+    x: Tensor,
+    M: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
     """`base` with the columns of M as kernels."""
     kernels = M.T.reshape(-1, *base.weight.shape[1:])
     image: Tensor = base._conv_forward(x, kernels, bias)
     return image
 
 
-def unfolded(base: nn.Conv2d, x: Tensor) -> Tensor:
+def unfolded(base: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> Tensor:
     """The patches that the kernels of `base` see, as rows."""
     mode = base.padding_mode.replace("zeros", "constant")
     x = F.pad(x, base._reversed_padding_repeated_twice, mode=mode)
-    return F.unfold(x, base.kernel_size, base.dilation, stride=base.stride).mT
+    axes = len(base.kernel_size)
+    first = x.dim() - axes
+    for axis in range(axes):
+        gap, step = base.dilation[axis], base.stride[axis]
+        width = gap * (base.kernel_size[axis] - 1) + 1
+        x = x.unfold(first + axis, width, step)[..., ::gap]
+    patches = x.movedim(first - 1, first - 1 + axes).flatten(-axes - 1)
+    return patches.flatten(-axes - 1, -2)
 
 
-def as_rows(image: Tensor) -> Tensor:
-    """A row of channels for every position of an image."""
-    return image.flatten(-2).mT
+def as_rows(base: nn.Conv1d | nn.Conv2d | nn.Conv3d, image: Tensor) -> Tensor:
+    """A row of channels for every place in an output of `base`."""
+    return image.flatten(-len(base.kernel_size)).mT
 
 
 def as_image(rows: Tensor, like: Tensor) -> Tensor:
-    """Rows of channels as an image of the height and width of `like`."""
-    return rows.mT.reshape(*rows.shape[:-2], -1, *like.shape[-2:])
+    """Rows of channels as an image with the places of `like`."""
+    return rows.mT.reshape(*rows.shape[:-2], -1, *like.shape[rows.dim() - 1 :])

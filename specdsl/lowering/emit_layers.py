@@ -63,6 +63,25 @@ class LayerCode:
 _ROWS = {"n": "base.weight.shape[0]", "m": "base.weight.shape[1]"}
 _NORM = {"n": "len(base.weight)", "m": "len(base.weight)"}
 
+
+def _convolution(axes: int, **kernel: str) -> LayerCode:
+    """A convolution over that many axes; `kernel` has the sizes that the language has names for."""
+    return LayerCode(
+        f"Conv{axes}d",
+        f"nn.Conv{axes}d",
+        f"W is n x m with n = {'*'.join(('c', *kernel)) if kernel else 'c times the places of a kernel'}, its kernels "
+        "as columns; x @ W is the convolution",
+        {"n": "base.weight[0].numel()", "m": "base.out_channels", "c": "base.in_channels", **kernel},
+        weight="{base}.weight.flatten(1).T",
+        layout="{M:atom}.T.reshape({base}.weight.shape)",
+        tokens="unfolded({base}, x)",
+        project="convolve({base}, x, {M}, None)",
+        project_base="{base}._conv_forward(x, {base}.weight, None)",
+        through="convolve({base}, x, {M}, {bias})",
+        images=True,
+    )
+
+
 _LAYERS = {
     "Linear": LayerCode(
         "Linear",
@@ -101,25 +120,9 @@ _LAYERS = {
         through="embed({base}, x, {M})",
         has_merged_bias=False,
     ),
-    "Conv2d": LayerCode(
-        "Conv2d",
-        "nn.Conv2d",
-        "W is n x m with n = c*kh*kw, its kernels as columns; x @ W is the convolution",
-        {
-            "n": "base.weight[0].numel()",
-            "m": "base.out_channels",
-            "c": "base.in_channels",
-            "kh": "base.kernel_size[0]",
-            "kw": "base.kernel_size[1]",
-        },
-        weight="{base}.weight.flatten(1).T",
-        layout="{M:atom}.T.reshape({base}.weight.shape)",
-        tokens="unfolded({base}, x)",
-        project="convolve({base}, x, {M}, None)",
-        project_base="{base}._conv_forward(x, {base}.weight, None)",
-        through="convolve({base}, x, {M}, {bias})",
-        images=True,
-    ),
+    "Conv1d": _convolution(1),
+    "Conv2d": _convolution(2, kh="base.kernel_size[0]", kw="base.kernel_size[1]"),
+    "Conv3d": _convolution(3),
     "LayerNorm": LayerCode(
         "LayerNorm",
         "nn.LayerNorm",
@@ -157,7 +160,9 @@ def layer_code(traits: LayerTraits) -> LayerCode:
         SpecNotBuiltError: nothing says how.
     """
     if traits.kind not in _LAYERS:
-        raise SpecNotBuiltError(f"a layer of type {traits.kind} cannot be emitted as plain PyTorch code")
+        grouped = traits.kind.startswith("grouped")
+        why = "each group has factors of its own" if grouped else f"only {', '.join(_LAYERS)} can"
+        raise SpecNotBuiltError(f"a layer of type {traits.kind} cannot be emitted as plain PyTorch code: {why}")
     return _LAYERS[traits.kind]
 
 

@@ -10,7 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from specdsl.facts import is_diagonal
+from specdsl.errors import SpecSettingError
+from specdsl.facts import added_rows, is_diagonal
 from specdsl.interpret import Sizes
 from specdsl.ir import Factor, Given, Initial, Node, SpecIR
 from specdsl.lowering.given import at_rest, brought, drawn
@@ -33,6 +34,7 @@ class Lowered:
         initials: the starts that `init(...)` reads when the adapter is merged, stored too.
         stored: bytes of constants and initials, in float32.
         weight_is_diagonal: whether `W'` is zero off the diagonal, as a norm's has to be.
+        added_rows: how many rows `y' = [P; y]` puts in front of those of the tokens.
     """
 
     ir: SpecIR
@@ -44,6 +46,7 @@ class Lowered:
     initials: tuple[Node, ...]
     stored: int
     weight_is_diagonal: bool
+    added_rows: int
 
     @cached_property
     def factors_in_use(self) -> tuple[str, ...]:
@@ -64,6 +67,7 @@ def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
     constants = tuple(dict.fromkeys((*plan.constants, *penalty_constants)))
     weight = prepared_weight(ir, sizes, traits)
     initials = tuple(node for node in initial_nodes(list(weight.values())) if node not in constants)
+    added = added_rows(ir)
     return Lowered(
         ir,
         plan,
@@ -74,6 +78,7 @@ def lower(ir: SpecIR, sizes: Sizes, traits: LayerTraits) -> Lowered:
         initials,
         sum(stored_bytes(node, sizes) for node in (*constants, *initials)),
         "W" in weight and is_diagonal(weight["W"], traits.weight_is_diagonal),
+        0 if added is None else sizes.integer(added),
     )
 
 
@@ -115,6 +120,8 @@ class LayerAdapter(nn.Module):
         self.watcher: ForwardWatcher | None = None
         self.attributes: dict[str, str] = {}
         self.inputs: dict[str, Tensor] = {}
+        self.mask = ""  # the argument of the model that tells tokens from padding
+        self.is_token: Tensor | None = None
         for name, value in values.factors.items():
             self._hold(name, value)
         self.constant_names: dict[Node, str] = {}
@@ -179,11 +186,29 @@ class LayerAdapter(nn.Module):
         """The adapted output, as `tokens x m`; for a stack one of each layer, `stack x tokens x m`."""
         read, given = self._reader(x), self.given_value(x if x.is_floating_point() else site.weight)
         if site.stack is None:
-            y = self.lowered.output.run(site, read, x, base, self.training, given=given)
+            is_token = self._is_token(site, x)
+            y = self.lowered.output.run(site, read, x, base, self.training, given=given, is_token=is_token)
         else:
             y = run_stacked(self.lowered.output, site, read, self.is_shared, x, base, self.training, given)
         self.tell(y)
         return y
+
+    def cut(self, y: Tensor) -> tuple[Tensor | None, Tensor]:
+        """An output as the rows that the spec puts in front, None if it adds none, and those of the tokens."""
+        rows = self.lowered.added_rows
+        return (y[..., :rows, :], y[..., rows:, :]) if rows else (None, y)
+
+    def _is_token(self, site: LayerSite, x: Tensor) -> Tensor | None:
+        """Which rows of the input are no padding, where that matters."""
+        if self.is_token is None or not self.lowered.output.reads_across_tokens:
+            return None
+        shape = site.token_shape(x)
+        if shape != self.is_token.shape:
+            raise SpecSettingError(
+                f"{self.label} reads across the tokens of a sequence, but the mask of padding is for "
+                f"{' x '.join(map(str, self.is_token.shape))} tokens and the input has {' x '.join(map(str, shape))}",
+            )
+        return self.is_token
 
     def tell(self, value: Tensor) -> None:
         """Tell whoever watches that a forward pass has come by here."""
@@ -224,11 +249,6 @@ class LayerAdapter(nn.Module):
         if site.stack is None:
             return program.run(site, self.read, like=site.weight)
         return run_stacked(program, site, self.read, self.is_shared)
-
-    def merged(self, site: LayerSite) -> dict[str, Tensor]:
-        """`W'` and `b'`, those of them that change."""
-        found = {name: self.adapted(name, site) for name in self.lowered.weight}
-        return {name: value for name, value in found.items() if value is not None}
 
     def penalty(self, text: str, site: LayerSite, lists: Sequence[Tensor] = ()) -> Tensor:
         """The value of a penalty, or of one of its lists; `lists` are those it reads, over all modules.

@@ -49,6 +49,8 @@ class ModuleAdapters(nn.Module):
         self.register_buffer("kept_weight", None, persistent=False)
         self.register_buffer("kept_bias", None, persistent=False)
         self.had_bias = site.bias is not None
+        self.keeps_rows = False
+        self.rows: Tensor | None = None
         # A hook anywhere in it keeps nn.TransformerEncoderLayer from reading weights instead of running modules.
         self.register_forward_hook(_nothing)
 
@@ -70,6 +72,30 @@ class ModuleAdapters(nn.Module):
         delattr(self, name)
         self.disabled.discard(name)
         self.refresh()
+
+    # ------------------------------------------------------------------------------------- added rows
+
+    @property
+    def added_rows(self) -> int:
+        """How many rows the running adapters put in front of those of the tokens."""
+        return sum(self.running_adapter(name).lowered.added_rows for name in self.running)
+
+    def with_rows(self, y: Tensor, rows: Sequence[Tensor]) -> Tensor:
+        """The output with the rows in front; without them where somebody else is to take them."""
+        if not rows:
+            return y
+        if not self.keeps_rows:
+            return torch.cat([*rows, y], -2)
+        self.rows = torch.cat([*rows], -2)
+        return y
+
+    def take_rows(self) -> Tensor | None:
+        """The rows that the last pass kept, once."""
+        rows, self.rows = self.rows, None
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "rows": None}  # of a pass; a copy begins without
 
     def refresh(self) -> None:
         """Decide once which adapters run."""

@@ -19,6 +19,7 @@ from specdsl.affine import X
 from specdsl.arrays.torch_arrays import TorchArrays
 from specdsl.interpret import TAKES_NUMBERS, Sizes, concrete_options
 from specdsl.ir import Apply, Factor, Given, Node, Part, Scalar, Site, reads
+from specdsl.lowering.padding import reads_across, without_padding, without_padding_counted
 from specdsl.lowering.sequences import by_sequence, counts_axes
 from specdsl.lowering.sites import LayerSite
 from specdsl.node_sizes import settings_sizes
@@ -41,6 +42,7 @@ class Step:
     inputs: tuple[int, ...]
     options: Mapping[str, Any]
     in_tokens: bool
+    across_tokens: bool
     tokens_among_inputs: tuple[bool, ...]
     needs_gradient: bool
 
@@ -68,12 +70,14 @@ class Program:
                 tuple(self.slots[child] for child in inputs_of(node, self.constants)),
                 self._options(node),
                 is_in_tokens(node),
+                is_in_tokens(node) and reads_across(node),
                 tuple(is_in_tokens(child) for child in inputs_of(node, self.constants)),
                 node in wanted,
             )
             for node in order
         )
         self.reads_input = any(step.node == X for step in self.steps)
+        self.reads_across_tokens = any(step.across_tokens for step in self.steps)
 
     def is_stored(self, node: Node) -> bool:
         """Whether a value is not computed but read: a factor, or what was computed once."""
@@ -93,6 +97,7 @@ class Program:
         training: bool = False,
         like: Tensor | None = None,
         given: ReadGiven | None = None,
+        is_token: Tensor | None = None,
     ) -> Tensor:
         """The value of the output.
 
@@ -104,10 +109,11 @@ class Program:
             training: whether dropout drops.
             like: a tensor whose device new arrays take; by default x.
             given: the noise and inputs of this pass, in the shape they have in it.
+            is_token: False where a row of x is padding; None where no row is, or none is known to be.
         """
         model = like if like is not None else x
         assert model is not None
-        run = _Run(site, leaf, x, base, model.device, training, self.sizes, given)
+        run = _Run(site, leaf, x, base, model.device, training, self.sizes, given, is_token)
         values: list[Any] = [None] * len(self.steps)
         device_type = model.device.type
         autocast = torch.is_autocast_enabled(device_type)
@@ -128,10 +134,12 @@ class _Run:
     def __init__(
         self, site: LayerSite | None, leaf: ReadLeaf, x: Tensor | None, base: Callable[[], Tensor] | None,
         device: torch.device, training: bool, sizes: Sizes, given: ReadGiven | None,
+        is_token: Tensor | None,
     ) -> None:  # fmt: skip
         self.site = site
         self.sizes = sizes
         self.given = given
+        self.is_token = is_token
         self.leaf = leaf
         self.x = x
         self.base = base
@@ -219,6 +227,12 @@ class _Run:
 
     def _apply(self, step: Step, node: Apply, values: list[Any]) -> Any:
         arguments = [values[slot] for slot in step.inputs]
+        if self.is_token is None or not step.across_tokens:
+            return self._applied(step, node, arguments)
+        value = self._applied(step, node, without_padding(node, arguments, self.is_token))
+        return without_padding_counted(node, value, self.is_token)
+
+    def _applied(self, step: Step, node: Apply, arguments: list[Any]) -> Any:
         arguments = _cast_to_tokens(step, arguments) if step.in_tokens else _widened(arguments)
         dtype = next((a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point()), self.plain)
         arrays = TorchArrays(self.device, dtype)
@@ -228,7 +242,7 @@ class _Run:
         if step.in_tokens and counts_axes(node):
             options = self._options_here(node, step)
             return by_sequence(lambda *own: node.definition.value(arrays, *own, **options), node, arguments)
-        arguments = _rows_of_tokens(node, arguments)
+        arguments = _numbers_of_sequences(node, _rows_of_tokens(node, arguments))
         options = _from_the_end(node, step.options) if step.in_tokens else step.options
         value = node.definition.value(arrays, *arguments, **options)
         return value.unsqueeze(-2) if _reduces_tokens(node) else value
@@ -240,8 +254,7 @@ def _reads_tokens(node: Node) -> bool:
 
 def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
     """Vectors over the tokens meet matrices as rows: the axes of a batch stay in front of them."""
-    widest = max((child.ndim for child in node.arguments), default=0)
-    if widest < 2 or node.operator == "scale_rows":
+    if not any(child.ndim > 1 for child in node.arguments) or node.operator == "scale_rows":
         return arguments
     return [
         value.unsqueeze(-2)
@@ -251,11 +264,23 @@ def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
     ]
 
 
+def _numbers_of_sequences(node: Apply, arguments: list[Any]) -> list[Any]:
+    """A number that every sequence has for itself meets the axes of its own sequence alone."""
+    widest = max((child.ndim for child in node.arguments), default=0)
+    return [
+        value.reshape(*value.shape, *(1 for _ in range(widest)))
+        if isinstance(value, Tensor) and value.dim() and not child.ndim
+        else value
+        for child, value in zip(node.arguments, arguments, strict=True)
+    ]
+
+
 def _reduces_tokens(node: Apply) -> bool:
     """Whether the tokens of every sequence are reduced to one row, which then meets all of them."""
     if len(node.arguments) != 1 or node.arguments[0].ndim != 2 or node.ndim != 1:
         return False
-    return node.arguments[0].shape[0].as_symbol == "tokens" and node.shape[0].as_symbol != "tokens"
+    tokens = [size.as_symbol == "tokens" for size in node.arguments[0].shape]
+    return any(tokens) and node.shape[0].as_symbol != "tokens"
 
 
 def _from_the_end(node: Apply, options: Mapping[str, Any]) -> Mapping[str, Any]:

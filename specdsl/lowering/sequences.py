@@ -14,7 +14,9 @@ from torch import Tensor
 
 from specdsl.ir import Apply, Node
 
-_LAST_AXES = frozenset({"add", "negative", "matmul", "scale", "times", "divide", "hcat", "scale_rows", "fill"})
+_LAST_AXES = frozenset(
+    {"add", "negative", "matmul", "scale", "times", "divide", "hcat", "scale_rows", "fill", "times_kron"}
+)
 """Operators without a `...` in their signature that work on the last axes all the same."""
 
 
@@ -23,6 +25,8 @@ def counts_axes(node: Apply) -> bool:
     definition = node.definition
     if node.operator in _LAST_AXES or definition.has("elementwise"):
         return False
+    if node.ndim == 0 and len(definition.outputs) == 1 and any(child.ndim for child in node.arguments):
+        return True  # a number of every sequence
     if definition.shape is None and all(pattern.startswith("...") for pattern in definition.inputs):
         return False
     return not _is_over_an_axis(node)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specdsl.arrays import Array, Arrays, transpose
-from specdsl.operators.registry import Option, operator
+from specdsl.operators.registry import Option, Shape, ShapeContext, operator
 
 
 def _diag_form(forms: Any, v: Any) -> Any:
@@ -69,6 +71,38 @@ def kron(xp: Arrays, A: Array, B: Array) -> Array:
     """The Kronecker product: the block matrix with the blocks `A_ij * B`."""
     (a, b), (c, d) = A.shape, B.shape
     return xp.reshape(xp.reshape(A, (a, 1, b, 1)) * xp.reshape(B, (1, c, 1, d)), (a * c, b * d))
+
+
+def _times_kron_shape(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
+    X, A, B = shapes
+    if not X or len(A) != 2 or len(B) != 2:
+        raise ValueError("it takes rows and two matrices")
+    context.same(X[-1], A[0] * B[0], "`times_kron(X, A, B)` is `X @ kron(A, B)`")
+    return (*X[:-1], A[1] * B[1])
+
+
+def _times_kron_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
+    rows, a, b, c, d = (int(size) for size in random.integers(1, 5, size=5))
+    arrays = [random.normal(size=shape) for shape in ((rows, a * c), (a, b), (c, d))]
+    return arrays, {}
+
+
+@operator("times_kron", "... n, a b, c d -> ... b*d", facts=["multilinear", "keeps_zero"], shape=_times_kron_shape,
+          samples=_times_kron_samples, latex=r"{0} \left({1} \otimes {2}\right)",
+          torch="times_kron({0}, {1}, {2})")  # fmt: skip
+def times_kron(xp: Arrays, X: Array, A: Array, B: Array) -> Array:
+    """`X @ kron(A, B)` without the Kronecker product: each row of X as a matrix between A and B, the cheaper first."""
+    *leading, _ = X.shape
+    (a, b), (c, d) = A.shape, B.shape
+    rows = math.prod(leading)
+    parts = xp.reshape(X, (rows, a, c))
+    if b * c * (a + d) < a * d * (b + c):
+        left = xp.reshape(xp.permute(parts, (0, 2, 1)), (rows * c, a)) @ A
+        between = xp.reshape(xp.permute(xp.reshape(left, (rows, c, b)), (0, 2, 1)), (rows * b, c))
+        return xp.reshape(between @ B, (*leading, b * d))
+    right = xp.reshape(xp.reshape(parts, (rows * a, c)) @ B, (rows, a, d))
+    between = xp.reshape(xp.permute(right, (0, 2, 1)), (rows * d, a))
+    return xp.reshape(xp.permute(xp.reshape(between @ A, (rows, d, b)), (0, 2, 1)), (*leading, b * d))
 
 
 @operator("circulant", "... k -> ... k k", facts=["linear", "keeps_zero"], latex=r"\operatorname{{circ}}({0})",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from specdsl.affine import X
 from specdsl.ir import Apply, Node, interned, reads, rebuilt, topological
 from specdsl.nodes import apply, negated, scaled
@@ -73,6 +75,11 @@ class Pusher:
             case Apply(operator="times" | "divide") if matrix.arguments[1].ndim == 1:
                 inner = self.push(tokens, matrix.arguments[0])
                 return apply(matrix.operator, (inner, matrix.arguments[1]), shape)
+            case Apply(operator="kron") if self._is_at_hand(tokens):
+                return self._between(tokens, matrix)
+            case Apply(operator="transpose", arguments=(Apply(operator="kron", arguments=(A, B)),)):
+                sides = [apply("transpose", (side,), side.shape[::-1]) for side in (A, B)]
+                return self.push(tokens, apply("kron", sides, matrix.shape))
             case Apply(operator="put_rows", arguments=(base, places, rows)) if (
                 tokens != X or self.traits.has_cheap_tokens
             ):
@@ -80,6 +87,14 @@ class Pusher:
             case Apply(operator="diag") if tokens != X or self.traits.has_cheap_tokens:
                 return apply("times", (tokens, matrix.arguments[0]), shape)
         return None
+
+    def _between(self, tokens: Node, matrix: Apply) -> Node:
+        """`tokens @ kron(A, B, ...)` with each token as a matrix between two sides, split where that is cheapest."""
+        sides = _kron_sides(matrix)
+        shape = (*tokens.shape[:-1], matrix.shape[-1])
+        pairs = [(_kron(sides[:place]), _kron(sides[place:])) for place in range(1, len(sides))]
+        forms = [apply("times_kron", (tokens, left, right), shape) for left, right in pairs]
+        return min(forms, key=lambda node: self.costs.of(node).flops)
 
     def _is_at_hand(self, tokens: Node) -> bool:
         """Whether tokens are an array that costs nothing to have."""
@@ -97,6 +112,9 @@ class Pusher:
         factor, body = matrix.arguments
         if isinstance(body, Apply) and body.operator == "matmul":
             return self._chain(tokens, body.arguments, factor)
+        if isinstance(body, Apply) and body.operator == "kron":
+            left, right = body.arguments
+            return self.push(tokens, apply("kron", (scaled(factor, left), right), body.shape))
         return scaled(factor, self.push(tokens, body))
 
     def _chain(self, tokens: Node, operands: tuple[Node, ...], factor: Node | None) -> Node:
@@ -109,3 +127,19 @@ class Pusher:
             if position == narrowest and factor is not None:
                 value = scaled(factor, value)
         return value
+
+
+def _kron_sides(node: Node) -> list[Node]:
+    """The matrices of a Kronecker product, which groups as one likes."""
+    if isinstance(node, Apply) and node.operator == "kron":
+        return [side for argument in node.arguments for side in _kron_sides(argument)]
+    return [node]
+
+
+def _kron(sides: Sequence[Node]) -> Node:
+    """The Kronecker product of several matrices."""
+    product = sides[0]
+    for side in sides[1:]:
+        shape = (product.shape[0] * side.shape[0], product.shape[1] * side.shape[1])
+        product = apply("kron", (product, side), shape)
+    return product

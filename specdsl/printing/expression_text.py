@@ -151,10 +151,13 @@ def _fill(node: Apply) -> tuple[str, int]:
     return _text(node.arguments[0])
 
 
+def option_texts(node: Apply) -> list[str]:
+    """The options of an operator as they are written: `terms=5`."""
+    return [text for name, value in node.options for text in _option_text(node, name, value)]
+
+
 def _call(node: Apply) -> tuple[str, int]:
-    parts = [_text(argument)[0] for argument in node.arguments]
-    for name, value in node.options:
-        parts += _option_text(node, name, value)
+    parts = [*(_text(argument)[0] for argument in node.arguments), *option_texts(node)]
     return f"{node.operator}({', '.join(parts)})" if parts else node.operator, ATOM
 
 

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from specdsl import tree
 from specdsl.elaborate.clauses import Definition
-from specdsl.ir import Apply, Condition, FactorIR, GivenIR, HyperParameter, Node
+from specdsl.ir import (
+    Apply,
+    Condition,
+    Factor,
+    FactorIR,
+    GivenIR,
+    HyperParameter,
+    Measured,
+    Node,
+    Site,
+    topological,
+)
 from specdsl.operators.registry import find_operator
 from specdsl.printing.explain import limit_text
 from specdsl.printing.expression_latex import ExpressionLatex
@@ -44,6 +55,15 @@ def spec_latex(spec: Spec) -> str:
     return f"\\begin{{aligned}}\n{joined}\n\\end{{aligned}}"
 
 
+def equations(spec: Spec) -> list[str]:
+    """The adapted values, the author's definitions, and the starts that are computed, each `left &= right`.
+
+    The spec is one without parts.
+    """
+    rows = _Rows(spec)
+    return [*rows.targets(), *rows.definitions(), *rows.computed_starts()]
+
+
 def _lines(spec: Spec) -> list[str]:
     rows = _Rows(spec)
     return [*rows.targets(), *rows.definitions(), *rows.factors(), *rows.given(), *rows.loss(), *rows.conditions()]
@@ -62,7 +82,13 @@ class _Rows:
 
     def targets(self) -> list[str]:
         written = self.spec.clauses.targets
-        return [f"{name}' &= {self.printer.inside(written[name][0])}" for name in self.ir.targets]
+        return [self._target(name, written[name][0]) for name in self.ir.targets]
+
+    def _target(self, name: str, value: tree.Expr) -> str:
+        if isinstance(value, tree.Call) and value.function == "put_rows":
+            _, rows, new = value.arguments  # `W'[I, :] = P`
+            return f"{name}'_{{{self.printer.inside(rows)}, :}} &= {self.printer.inside(new)}"
+        return f"{name}' &= {self.printer.inside(value)}"
 
     def definitions(self) -> list[str]:
         written = self.spec.clauses.definitions
@@ -94,6 +120,11 @@ class _Rows:
     def given(self) -> list[str]:
         return [self._given(given) for given in self.ir.given.values()]
 
+    def computed_starts(self) -> list[str]:
+        """Of factors whose start reads the module or data."""
+        found = [one for one in self.ir.factors.values() if one.start is not None and _is_computed(one.start)]
+        return [f"{_initial(one)} &{self._start(one)}" for one in found]
+
     def _given(self, given: GivenIR) -> str:
         symbol = latex_name(given.name)
         shape = r" \times ".join(self.printer.expression(size_syntax(size), PRODUCT) for size in given.shape)
@@ -113,8 +144,7 @@ class _Rows:
         start = self._start(factor)
         if start is None:
             return row
-        value = f"{symbol}^{{(0)}}" if factor.is_trained else symbol
-        return rf"{row}, \quad {value} {start}"
+        return rf"{row}, \quad {_initial(factor)} {start}"
 
     def _shape(self, factor: FactorIR) -> str:
         """The shape as the author wrote it, else as it was found."""
@@ -184,6 +214,16 @@ class _Rows:
 
     def _size(self, size: Size) -> str:
         return self.printer.inside(size_syntax(size))
+
+
+def _initial(factor: FactorIR) -> str:
+    """A factor at the start: `A^{(0)}`, of a frozen one `A`."""
+    symbol = latex_name(factor.name)
+    return f"{symbol}^{{(0)}}" if factor.is_trained else symbol
+
+
+def _is_computed(start: Node) -> bool:
+    return any(isinstance(node, Site | Factor | Measured) for node in topological([start]))
 
 
 def _is_drawn(start: tree.Expr) -> bool:

@@ -43,9 +43,9 @@ def test_a_failure_is_shown_with_its_number_and_tolerance(run: Run, monkeypatch:
 
 @pytest.mark.usefixtures("linear_alone")
 def test_a_refusal_has_its_reason_and_is_counted(run: Run) -> None:
-    result = run("conform", "prompt_tuning")
+    result = run("conform", "corda")
     assert result.exit_code == 0
-    assert "refused by Linear 5 x 7: rows added to the tokens cannot be attached yet" in result.stdout
+    assert "refused by Linear 5 x 7: `cov(x)` cannot be measured yet" in result.stdout
     assert "refused: 1 layer, 1 spec everywhere" in result.stdout
 
 

@@ -13,6 +13,7 @@ def chain(first: str, step: str, last: str, length: int = 60) -> str:
     return "\n".join([f"d0 = {first}", *lines, last.replace("LAST", f"d{length - 1}")])
 
 
+MANY = "with its definitions written out the spec has more than 20,000 parts"
 HOSTILE = {
     "nested brackets": ("(" * 10_000 + "W" + ")" * 10_000, "brackets are nested more than 100 deep"),
     "open brackets": ("(" * 10_000, "brackets are nested more than 100 deep"),
@@ -32,11 +33,13 @@ HOSTILE = {
     "operators alone": ("@" * 5_000, "`@` cannot stand here"),
     "commas alone": ("," * 5_000, "`,` cannot stand here"),
     "quotes alone": ('"' * 5_001, "an operator is missing between"),
-    "doubled sums": (chain("W", "NEW = OLD + OLD", "W' = LAST + A@B"), "W' does not start at W"),
-    "doubled products": (chain("A", "NEW = OLD@OLD", "W' = W + LAST"), "the factor `A` never trains"),
+    "doubled sums": (chain("W", "NEW = OLD + OLD", "W' = LAST + A@B"), MANY),
+    "doubled products": (chain("A", "NEW = OLD@OLD", "W' = W + LAST"), MANY),
+    "doubled changes": (chain("A@B", "NEW = OLD + OLD .* OLD", "W' = W + LAST"), MANY),
+    "doubled tokens": (chain("x@A@B", "NEW = OLD + relu(OLD)", "y' = y + LAST"), MANY),
     "doubled functions": (
         chain("A", "NEW(Z) = OLD(OLD(Z))", "W' = W + LAST(A)").replace("d0 = A", "d0(Z) = Z + Z"),
-        "with its definitions written out the spec has more than 5,000 parts",
+        MANY,
     ),
     "doubled numbers": (chain("2", "NEW = OLD * OLD", "W + LAST*A@B"), "is more than 2^31"),
     "doubled ranks": (chain("r + 1", "NEW = OLD * OLD", "W + LAST*A@B"), "is more than 2^31"),
@@ -64,6 +67,18 @@ HOSTILE = {
     "text that runs backwards": ("W + A@B \u202e", "a control or invisible character (U+202E) stands here"),
     "half a character": ("W + \udcff", "a control or invisible character (U+DCFF) stands here"),
 }  # fmt: skip
+
+
+def test_the_definition_that_is_too_much_is_marked(run: Run) -> None:
+    result = run("explain", "--", chain("A@B", "NEW = OLD + OLD", "W' = W + LAST"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[:3] == [f"<spec>:14:7: {MANY}", "  d13 = d12 + d12", "        ^^^^^^^^^"]
+
+
+def test_nine_doublings_are_explained(run: Run) -> None:
+    result = run("explain", "--", chain("A@B", "NEW = OLD + OLD", "W' = W + LAST", 10))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "W' - W has rank at most 512*r" in result.stdout
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -14,8 +14,8 @@ from torch import Tensor
 import specdsl
 from specdsl.facts import facts_of
 from specdsl.lowering import layer_adapter
-from specdsl.lowering.adapted import Merged, ModuleAdapters
 from specdsl.lowering.layer_adapter import LayerAdapter, Orthonormal
+from specdsl.lowering.module_adapters import Merged, ModuleAdapters
 from specdsl.operators.registry import remove_operator
 from specdsl.runtime import mergeable, penalty_ledger
 from specdsl.runtime.adapter import Adapter
@@ -65,12 +65,13 @@ def test_a_wrong_output_is_caught_by_the_formula(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_wrong_merge_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = LayerAdapter.merged
+    right = ModuleAdapters.merged_tensors
 
-    def merged(*arguments: Any) -> dict[str, Tensor]:
-        return {name: value * 1.0001 for name, value in right(*arguments).items()}
+    def merged_tensors(*arguments: Any) -> tuple[Tensor, Tensor | None]:
+        weight, bias = right(*arguments)
+        return weight * 1.0001, bias
 
-    monkeypatch.setattr(LayerAdapter, "merged", merged)
+    monkeypatch.setattr(ModuleAdapters, "merged_tensors", merged_tensors)
     found = failures("W + A@B")
     assert {"merges to the same output", "merges to the reference", "unloads as a plain model"} <= found
     assert "computes the formula" not in found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.library.literal import RANK, SCALE, SCALED, TOKENS, Array, Literal, R, relu, sigmoid
+from tests.library.literal import RANK, SCALE, SCALED, Array, Literal, R, relu, sigmoid
 
 
 def parallel_adapter(x: Array, W: Array, b: Array, A: Array, B: Array) -> Array:
@@ -48,14 +48,13 @@ def slideredit(x: Array, W: Array, b: Array, slider: Array, mask: Array, A: Arra
     return np.array([row @ W + b + s * row @ A @ B for row, s in zip(x, strength, strict=True)])
 
 
-def peft_with_controls(x: Array, W: Array, b: Array, mask: Array, A: Array, B: Array) -> Array:
-    """A token attends to those that are no padding."""
+def peft_with_controls(x: Array, W: Array, b: Array, A: Array, B: Array) -> Array:
+    """Every token attends to every other one of its sequence."""
     Z = x @ A
-    seen = [j for j in range(TOKENS) if mask[j]] or list(range(TOKENS))
     rows = []
     for token in Z:
-        powers = np.exp([token @ Z[j] / np.sqrt(R) for j in seen])
-        rows.append(sum(p * Z[j] for p, j in zip(powers / powers.sum(), seen, strict=True)))
+        powers = np.exp([token @ other / np.sqrt(R) for other in Z])
+        rows.append(sum(p * other for p, other in zip(powers / powers.sum(), Z, strict=True)))
     y: Array = x @ W + b + np.array(rows) @ B
     return y
 
@@ -101,7 +100,7 @@ FORMULAS: dict[str, Literal] = {
     "mam, mlp.down": Literal(mam_down, RANK, part=1),
     "alora": Literal(alora, SCALED),
     "slideredit": Literal(slideredit, RANK),
-    "peft_with_controls": Literal(peft_with_controls, RANK, masks=("mask",)),
+    "peft_with_controls": Literal(peft_with_controls, RANK),
     "mmca": Literal(mmca, {**RANK, "h": 3}),
     "loreft": Literal(loreft, RANK),
     "ssf": Literal(ssf),

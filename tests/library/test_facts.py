@@ -72,7 +72,7 @@ RECONSTRUCTION = {
     "coft": Row("n//k * k*(k - 1)//2"),
     "oft_shared": Row("k*(k - 1)//2"),
     "oftv2": Row("n//k * k*(k - 1)//2"),
-    "boft": Row("f * k * (n//k)**2 + m"),
+    "boft": Row("f * n * k + m"),
     "hra": Row("r*n"),
     "hra_gs": Row("r*n", elsewhere=True),
 }
@@ -140,7 +140,7 @@ ACTIVATION = {
     "mam": Row("max(r*(n + m) + r + m, k*m)", why=ROWS),
     "alora": Row(LORA, why=INPUT),
     "slideredit": Row(LORA, why=INPUT),
-    "peft_with_controls": Row(LORA, why=INPUT),
+    "peft_with_controls": Row(LORA, why="multiplies the input by"),
     "mmca": Row("r*(n + m) + r*n + h*r + 3*r*r + r", why=INPUT),
     "loreft": Row("2*r*m + r", rank="r", elsewhere=True),
     "ssf": Row("2*m"),
@@ -155,7 +155,7 @@ PROMPT = {
     "multitask_prompt_tuning": Row("k*m + tasks*q*(k + m)", why=INPUT),
 }
 FACTS = RECONSTRUCTION | EXTENSION | COMBINATION | ACTIVATION | PROMPT
-SETTINGS = {"boft": {"k": 16}, "block_lora": {"r": 12}, "melora": {"r": 12}}
+SETTINGS = {"block_lora": {"r": 12}, "melora": {"r": 12}}
 SIZES = [{"n": 768, "m": 3072, "c": 192, "kh": 2, "kw": 2}, {"n": 3072, "m": 768, "c": 768, "kh": 2, "kw": 2}]
 
 

@@ -22,7 +22,7 @@ from tests.ordinary_methods import ORDINARY
 FILES = {path.stem: path for _, paths in library_groups() for path in paths}
 CITES = r"arXiv:\d{4}\.\d{5}"
 OTHER_CITES = {
-    "peft_with_controls": "ICML 2024",
+    "peft_with_controls": "https://proceedings.mlr.press/v235/zhang24y.html",
     "orthogonal_init": "https://datta0.github.io/posts/rethink-lora-init",
 }
 NO_PAPER = {"full", "trainable_tokens"}
@@ -92,8 +92,20 @@ def test_there_are_at_least_ninety_methods() -> None:
 
 def test_the_folders_are_the_taxonomy() -> None:
     assert [group for group, _ in library_groups()] == [
-        "activation", "combination", "extension", "prompt", "reconstruction",
+        "reconstruction", "extension", "combination", "activation", "prompt",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md"])
+def test_the_totals_are_those_of_the_folder(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+    methods, specs = len(FILES.keys() - VARIANTS), len(FILES)
+    assert re.search(rf"\b{methods} (published )?methods .*\b{specs} (\[?specs\b)", text)
+
+
+@pytest.mark.parametrize("method", FILES)
+def test_a_note_is_short(method: str) -> None:
+    assert len(specdsl.parse(method).note or "") <= 220
 
 
 @pytest.mark.parametrize("method", FILES)

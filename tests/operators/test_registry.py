@@ -158,3 +158,21 @@ def test_the_error_lists_what_a_form_may_read() -> None:
     with pytest.raises(SpecOperatorError) as caught:
         register(lambda xp, M, power=0.5: M, torch="{0} ** {p}")
     assert "options are all, like, power, shape" in caught.value.render()
+
+
+BROKEN = {
+    "W' = W + A@B + mine(A@B)": "mine(A@B)",
+    "f(Z) = mine(Z)\nW' = W + A@B + f(A@B)": "mine(Z)",
+    "A ~ mine(eye(n)[:, :r])\nW' = W + A@B": "mine(eye(n)[:, :r])",
+    "W + A@B | penalty norm(mine(A))": "mine(A)",
+    "W + sum(mine(A@B) for i < 2)": "mine(A@B)",
+}
+
+
+@pytest.mark.parametrize(("text", "call"), BROKEN.items(), ids=BROKEN.values())
+def test_the_call_of_a_function_that_fails_is_marked(text: str, call: str) -> None:
+    register(lambda xp, M: M[:1])
+    with pytest.raises(SpecOperatorError, match="the function of the operator `mine` gives 1 x") as caught:
+        specdsl.parse(text)
+    assert caught.value.span is not None
+    assert caught.value.span.text == call

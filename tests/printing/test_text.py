@@ -11,7 +11,7 @@ from specdsl.library_specs import library_names
 from specdsl.parser import parse_tree
 from specdsl.printing.clause_order import in_order
 from specdsl.printing.text import WIDTH, spec_line, spec_text
-from tests.spec_strategies import meaning, spec_trees, well_typed_specs
+from tests.spec_strategies import spec_trees, well_typed_specs
 
 EXAMPLES = ("W + A@G@B | orth(A)", "U*diag(s)*W*diag(t)", "y + alpha/r * dropout(x, 0.1)@A@B", "b + d")
 
@@ -32,7 +32,8 @@ def test_formatted_specs_mean_the_same(text: str) -> None:
     spec = specdsl.parse(text)
     formatted = str(spec)
     again = specdsl.parse(formatted)
-    assert meaning(again.ir) == meaning(spec.ir)
+    assert again.ir == spec.ir
+    assert [(part.limit, part.ir) for part in again.parts] == [(part.limit, part.ir) for part in spec.parts]
     assert str(again) == formatted
 
 
@@ -41,7 +42,24 @@ def test_library_specs_and_examples_are_formatted(name: str) -> None:
     spec = specdsl.parse(name)
     text = spec_text(spec.tree, keep_line=name in EXAMPLES)
     assert text == spec.text.rstrip("\n")
-    assert meaning(specdsl.parse(text).ir) == meaning(spec.ir)
+    assert specdsl.parse(text).ir == spec.ir
+
+
+def test_the_text_of_a_penalty_is_as_it_prints() -> None:
+    spec = specdsl.parse("W + A@B | sum(abs(A.T*A)) | at step: A = A*eye")
+    assert [penalty.text for penalty in spec.ir.penalties] == ["sum(abs(A.T@A))"]
+    assert [event.text for event in spec.ir.events] == ["at step: A = A@eye"]
+    assert specdsl.parse(str(spec)).ir == spec.ir
+
+
+def test_limited_clauses_in_any_order_are_one_spec() -> None:
+    first = specdsl.parse("on norm: b' = b + d\non attention: W' = W + A@B\non norm: d ~ zeros")
+    second = specdsl.parse("on norm: d ~ zeros\non norm: b' = b + d\non attention: W' = W + A@B")
+    third = specdsl.parse("on attention: A : n x r\non norm: W' = W .* v\non attention: W' = W + A@B")
+    assert first.ir == second.ir
+    hyper = specdsl.parse("on norm: b' = b + d | on attention: W' = W + A@B | r = 4").ir.hyper
+    assert str(hyper["r"].value) == "4"  # also where the first part reads no rank
+    assert specdsl.parse(str(third)).ir == third.ir
 
 
 def test_clauses_print_in_the_order_of_the_style_standard() -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
 from specdsl.errors import SpecWarning
+from specdsl.runtime.adapter import Adapter
 from tests.runtime.penalised import (
     SPEC,
     batches,
@@ -106,6 +107,68 @@ def test_a_loop_that_leaves_its_penalty_out_is_warned_once_in_the_step(
         )
     ] * 2
     assert {Path(one.filename).name for one in warned} == {"test_penalties_by_hand.py"}
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_loop_that_drops_the_pass_with_the_penalty_is_warned(
+    set_to_none: bool, warned: list[warnings.WarningMessage]
+) -> None:
+    model, adapter = model_of(SPEC)
+    optimizer = optimizer_of(adapter)
+    first, second, *_ = batches()
+    (model(**first)["loss"] + adapter.penalty()).backward()
+    optimizer.zero_grad(set_to_none)
+    model(**second)["loss"].backward()
+    assert_close(stepped(adapter, optimizer), expected(model, adapter, F.cross_entropy, [second], weight=0.0))
+    assert ["left out the penalty `orth(A)`" in str(one.message) for one in warned] == [True]
+
+
+@pytest.mark.parametrize("set_to_none", [True, False])
+def test_a_loop_that_repeats_a_dropped_pass_is_not_warned(
+    set_to_none: bool, warned: list[warnings.WarningMessage]
+) -> None:
+    model, adapter = model_of(SPEC)
+    optimizer = optimizer_of(adapter)
+    for batch in batches():
+        optimizer.zero_grad(set_to_none)
+        (model(**batch)["loss"] + adapter.penalty()).backward()
+    torch.nn.utils.clip_grad_norm_(adapter.parameters(), 0.5)
+    optimizer.step()
+    assert not warned
+
+
+def sums_of_passes(adapter: Adapter, losses: list[Tensor]) -> None:
+    """Accumulates in tensors of its own, as loops do that want each batch's gradient."""
+    sums = {parameter: torch.zeros_like(parameter) for parameter in adapter.parameters()}
+    optimizer = optimizer_of(adapter)
+    for loss in losses:
+        loss.backward()
+        for parameter, total in sums.items():
+            total += torch.zeros_like(total) if parameter.grad is None else parameter.grad
+        optimizer.zero_grad()
+    for parameter, total in sums.items():
+        parameter.grad = total
+    optimizer.step()
+
+
+def test_a_loop_that_sums_gradients_itself_is_warned(warned: list[warnings.WarningMessage]) -> None:
+    model, adapter = model_of(SPEC)
+    sums_of_passes(adapter, [model(**batch)["loss"] / 4 for batch in batches()])
+    assert [str(one.message) for one in warned] == [
+        (
+            "the loop sums gradients itself over 4 backward passes, each of which was given the penalty `orth(A)`, "
+            "`0.1 * norm(A@G@B)^2` of the adapter `default`; write `loss + adapter.penalty()` in one of them, and the "
+            "others are left alone"
+        )
+    ]
+
+
+def test_a_loop_that_sums_gradients_adds_the_penalty_to_its_first_pass(warned: list[warnings.WarningMessage]) -> None:
+    model, adapter = model_of(SPEC)
+    losses = [model(**batch)["loss"] / 4 for batch in batches()]
+    sums_of_passes(adapter, [losses[0] + adapter.penalty(), *losses[1:]])
+    assert_close(gradients_of(adapter), expected(model, adapter, F.cross_entropy, batches()))
+    assert not warned
 
 
 def test_two_optimisers_of_one_pass_are_not_warned(warned: list[warnings.WarningMessage]) -> None:

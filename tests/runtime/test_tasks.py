@@ -104,7 +104,7 @@ MANY = [str(number) for number in range(30)]
         (
             rows(a=TEXT, b=TEXT, label=[0, 1, 0, 1]),
             {},
-            "more than one column of text among `a`, `b`, `label`",
+            "more than one column of text: `a`, `b`",
         ),
         (rows(text=[1, 2], label=[0, 1]), {}, "`text` holds no text but int64"),
         (rows(text=TEXT), {"kind": "classification"}, "no label for classification among the columns `text`"),
@@ -136,7 +136,7 @@ MANY = [str(number) for number in range(30)]
         (
             rows(premise=TEXT, hypothesis=TEXT),
             {},
-            "more than one column of text among `hypothesis`, `premise`",
+            "more than one column of text: `hypothesis`, `premise`",
         ),
         (
             rows(text=TEXT, label=[0, 1] * 2),

@@ -50,7 +50,7 @@ def test_all_holders_run_with_the_one_adapted_weight(name: str, method: str, tmp
     assert (member.name, *member.surveyed.target.tied) == HOLDERS[name]
     move(adapter)
     y = logits(model, name)
-    changed = adapter.members[0].layer.merged(member.base_site)["W"].detach()
+    changed = adapter.members[0].layer.adapted("W", member.base_site).detach()
     adapter.save(tmp_path / "adapter")
     adapter.detach()
 
@@ -83,7 +83,7 @@ def test_gradients_come_from_both_ends() -> None:
     logits(model, "gpt2").square().sum().backward()
     both = [parameter.grad.clone() for parameter in adapter.parameters()]
     (member,) = adapter.members
-    W = member.layer.merged(member.base_site)["W"].detach().requires_grad_()
+    W = member.layer.adapted("W", member.base_site).detach().requires_grad_()
     plain = made("gpt2")
     y = torch.func.functional_call(plain, {"transformer.wte.weight": W, "lm_head.weight": W}, (IDS,)).logits
     (through,) = torch.autograd.grad(y.square().sum(), W)

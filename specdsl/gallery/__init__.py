@@ -1,0 +1,1 @@
+"""Pages that show many specs, a card each: HTML for browsers, Markdown for repositories."""
