@@ -298,6 +298,12 @@ class Adapter:
 
         return save(self, folder)
 
+    def export_peft(self, folder: str | Path) -> Path:
+        """Write the adapter to a folder as Hugging Face PEFT saves its own, if PEFT has its method."""
+        from specdsl.runtime.interchange.export_peft import export_peft
+
+        return export_peft(self, folder)
+
     def __repr__(self) -> str:
         state = "" if self.is_attached else ", detached"
         return (

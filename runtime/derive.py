@@ -52,6 +52,8 @@ class _Deriver:
         self.owners: dict[tuple[str, str], LayerAdapter] = {}
         self.startings: dict[str, tuple[Starting, ...]] = {}
         self.rankings: dict[Ranked, dict[str, Tensor]] = {}
+        scopes = {module.target.name: module.scopes for module in survey.modules}
+        self.brought = {(name, scopes[place][name]): value for (place, name), value in survey.given.items()}
 
     def adapter(self, module: SurveyedModule) -> LayerAdapter:
         with torch.no_grad():
@@ -121,7 +123,7 @@ class _Deriver:
                 for factor, scope in module.scopes.items()
                 if (factor, scope) in self.owners
             }
-            given = known | self._given_indices(module, device)
+            given = known | self._given_indices(module, device) | self._brought(module, device, work)
             self.startings[name] = tuple(
                 Starting(
                     module.lowered.ir,
@@ -148,6 +150,15 @@ class _Deriver:
                 raise SpecSettingError(f"the index `{name}` has {tuple(index.shape)} entries, but {shape} are wanted")
             check_places(name, places, [module.sizes.integer(size) for size in index_ranges(self.ir, name)])
             found[name] = index
+        return found
+
+    def _brought(self, module: SurveyedModule, device: torch.device, work: torch.dtype) -> dict[str, Tensor]:
+        """Values that an adapter brings with it, in the place of what the spec would make."""
+        found = {}
+        for name, scope in module.scopes.items():
+            value = self.brought.get((name, scope))
+            if value is not None and name in module.lowered.ir.factors:
+                found[name] = value.to(device) if self.ir.factors[name].kind == "index" else value.to(device, work)
         return found
 
     def _over_layers(self, node: Node) -> Tensor:

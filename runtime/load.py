@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from specdsl.runtime.derived_values import check_derived
 from specdsl.runtime.readings import default_kinds
 from specdsl.runtime.roles import named_layers
 from specdsl.runtime.survey import survey
-from specdsl.runtime.surveyed_modules import SurveyedModule
+from specdsl.runtime.surveyed_modules import SurveyedModule, factor_shapes
 from specdsl.spec import Spec, parse
 
 
@@ -53,6 +54,7 @@ def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Ad
     )
     _check_targets(record, found.modules)
     warn_of_another_base(record, found.modules)
+    found = replace(found, given=_given(found.modules, tensors))
     adapter = attach_survey(model, found, name=name or record.name, seed=record.seed, dtype=record.dtype, events=False)
     try:
         check_derived(adapter, record.derived)
@@ -130,9 +132,20 @@ def _check_targets(record: AdapterRecord, modules: Sequence[SurveyedModule]) -> 
             )
 
 
+def _given(modules: Sequence[SurveyedModule], tensors: dict[str, Tensor]) -> dict[tuple[str, str], Tensor]:
+    """The values that the adapter was attached with and that no spec would make again."""
+    names = [key.removeprefix("given/").rpartition("/") for key in tensors if key.startswith("given/")]
+    shapes = {(one.target.name, name): shape for one in modules for name, shape in factor_shapes(one).items()}
+    for place, _, name in names:
+        value = tensors[f"given/{place}/{name}"]
+        if tuple(value.shape) != shapes.get((place, name)):
+            raise SpecCheckpointError(f"the value `{name}` of `{place}` does not fit the spec")
+    return {(place, name): tensors[f"given/{place}/{name}"] for place, _, name in names}
+
+
 def _fill(adapter: Adapter, tensors: dict[str, Tensor]) -> None:
     known = {f"factors/{place}/{name}" for place, name, _ in adapter.trained_factors()}
-    whole = tuple(f"whole/{place}/" for place, _ in adapter.survey.trained_whole)
+    whole = (*(f"whole/{place}/" for place, _ in adapter.survey.trained_whole), "given/")
     for key in tensors:
         if key not in known and not key.startswith(whole):
             raise SpecCheckpointError(f"the folder holds a tensor `{key}`, which nothing asks for")

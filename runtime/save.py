@@ -93,13 +93,15 @@ def _put_in_place(sibling: Path, target: Path) -> None:
 
 
 def _tensors(adapter: Adapter) -> dict[str, Tensor]:
-    """The trained factors (those of shared ones once), and the tensors of modules trained whole."""
+    """The trained factors (those of shared ones once), tensors of modules trained whole, values given at attach."""
     found: dict[str, Tensor] = {}
     for place, name, value in adapter.trained_factors():
         found[f"factors/{place}/{name}"] = value.detach().cpu().clone()
     for place, module in adapter.survey.trained_whole:
         for name, value in module.state_dict().items():
             found[f"whole/{place}/{name}"] = value.detach().cpu().clone()
+    for (place, name), value in adapter.survey.given.items():
+        found[f"given/{place}/{name}"] = value.detach().cpu().clone()
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from specdsl import tree
 from specdsl.errors import (
@@ -41,6 +41,8 @@ class Survey:
         modules: the modules in model order.
         trained_whole: modules that `train` names.
         base_parameters: the model's own parameters.
+        indices: values of `index` factors that are given at attach.
+        given: values that are neither trained nor made from the spec, by the module that holds them and the factor.
     """
 
     spec: Spec
@@ -49,6 +51,7 @@ class Survey:
     trained_whole: tuple[tuple[str, nn.Module], ...]
     base_parameters: int
     indices: Mapping[str, list[int]] = field(default_factory=dict)
+    given: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
 
     @cached_property
     def trainable_parameters(self) -> int:

@@ -53,6 +53,16 @@ class SurveyedModule:
     stored: int
 
 
+def factor_shapes(module: SurveyedModule) -> dict[str, tuple[int, ...]]:
+    """The shape of every factor in a module, with the stack as its first axis where the module is one."""
+    ahead = () if module.site.stack is None else (module.site.stack,)
+    factors = module.lowered.ir.factors
+    return {
+        name: (*(ahead if factor.shared is None else ()), *module.sizes.shape(factor.shape))
+        for name, factor in factors.items()
+    }
+
+
 def check_conditions(irs: Sequence[SpecIR], selection: Selection, environments: list[dict[str, Any]]) -> None:
     """Raise SpecTargetError for every size condition that a module does not meet."""
     errors: list[SpecError] = []

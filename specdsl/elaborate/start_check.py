@@ -70,15 +70,27 @@ def check_start(ir: SpecIR, spans: Mapping[str, Span]) -> None:
     for environment in environments:
         _refuse_too_large(ir, Sizes(environment), next(iter(spans.values())))
     try:
-        trials = [_Trial(ir, environment, seed) for environment in environments for seed in SEEDS]
-        for name, span in spans.items():
-            _check_target(ir, trials, name, span)
-        _check_factors(ir, trials)
+        _check_trials(ir, environments, spans)
+    except SpecShapeError as error:
+        # Some demands on sizes hang on the index of a fold, and only show when an operator runs.
+        others = [] if error.span is not None else list(example_sizes(ir, running=True))
+        if not others:
+            raise _placed(error, spans) from None
+        _check_trials(ir, others, spans)
     except SpecError as error:
-        if error.span is not None:
-            raise
-        # An operator that refuses an option's value does not know where it stands.
-        raise type(error)(error.message, next(iter(spans.values())), error.hint) from None
+        raise _placed(error, spans) from None
+
+
+def _check_trials(ir: SpecIR, environments: Sequence[Mapping[str, Number]], spans: Mapping[str, Span]) -> None:
+    trials = [_Trial(ir, environment, seed) for environment in environments for seed in SEEDS]
+    for name, span in spans.items():
+        _check_target(ir, trials, name, span)
+    _check_factors(ir, trials)
+
+
+def _placed(error: SpecError, spans: Mapping[str, Span]) -> SpecError:
+    """The error with a place: an operator that refuses an option's value does not know where it stands."""
+    return error if error.span is not None else type(error)(error.message, next(iter(spans.values())), error.hint)
 
 
 def _refuse_too_large(ir: SpecIR, sizes: Sizes, span: Span) -> None:
@@ -136,11 +148,15 @@ def _dead_hint(zeros: list[str]) -> str:
 # ------------------------------------------------------------------------------------------------ sizes
 
 
-def example_sizes(ir: SpecIR) -> Iterator[dict[str, Number]]:
-    """Small sizes that meet the conditions: one with n < m and one with n > m, or two with n = m."""
+def example_sizes(ir: SpecIR, running: bool = False) -> Iterator[dict[str, Number]]:
+    """Small sizes that meet the conditions: one with n < m and one with n > m, or two with n = m.
+
+    Args:
+        running: only sizes that no operator refuses, which is known when it runs.
+    """
     actual = ir.hyper_values()
     for hyper in _small_values(ir, actual):
-        found = [sizes for sizes in _module_sizes(ir, hyper) if _has_values(ir, sizes)]
+        found = [sizes for sizes in _module_sizes(ir, hyper, running) if _has_values(ir, sizes)]
         if found:
             yield from found
             return
@@ -182,7 +198,7 @@ def _small_values(ir: SpecIR, actual: Mapping[str, Number]) -> Iterator[dict[str
     yield dict(actual)
 
 
-def _module_sizes(ir: SpecIR, hyper: Mapping[str, Number]) -> list[dict[str, Number]]:
+def _module_sizes(ir: SpecIR, hyper: Mapping[str, Number], running: bool) -> list[dict[str, Number]]:
     largest = max([float(value) for value in hyper.values() if float(value).is_integer()] + [0.0])
     bound = int(min(max(40, 3 * largest), max(_LARGEST, 1.5 * largest)))
     convolution = {"c", "kh", "kw"} & {
@@ -200,7 +216,7 @@ def _module_sizes(ir: SpecIR, hyper: Mapping[str, Number]) -> list[dict[str, Num
                 if n % 4:
                     continue
                 environment |= {"c": n // 4, "kh": 2, "kw": 2}
-            if not _meets(ir, environment):
+            if not _meets(ir, environment) or (running and not _runs(ir, environment)):
                 continue
             if n == m:
                 squares.append(environment)
@@ -220,6 +236,17 @@ def _meets(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
         return all(condition.holds(environment) for condition in ir.conditions)
     except (UnknownSize, ZeroDivisionError, ValueError):
         return False
+
+
+def _runs(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
+    """Whether every operator takes these sizes; some conditions depend on the index of a fold, and show only here."""
+    trial = _Trial(ir, environment, SEEDS[0])
+    try:
+        for name in ir.targets:
+            trial.difference(name)
+    except SpecShapeError:
+        return False
+    return True
 
 
 # --------------------------------------------------------------------------------------------- one trial

@@ -69,7 +69,7 @@ FORMULAS: dict[str, Literal] = {
     "coft": Literal(oft, {"k": 3}, BLOCKS),
     "oft_shared": Literal(oft_shared, {"k": 3}, BLOCKS),
     "oftv2": Literal(oftv2, {"k": 3}, BLOCKS),
-    "boft": Literal(boft, {"k": 4}, ((8, 5),)),
+    "boft": Literal(boft, {"k": 2}, ((8, 5),)),
     "hra": Literal(hra, RANK),
     "hra_gs": Literal(hra_gs, RANK),
 }

@@ -72,7 +72,7 @@ RECONSTRUCTION = {
     "coft": Row("n//k * k*(k - 1)//2"),
     "oft_shared": Row("k*(k - 1)//2"),
     "oftv2": Row("n//k * k*(k - 1)//2"),
-    "boft": Row("f * k * (n//k)**2 + m"),
+    "boft": Row("f * n * k + m"),
     "hra": Row("r*n"),
     "hra_gs": Row("r*n", elsewhere=True),
 }
@@ -155,7 +155,7 @@ PROMPT = {
     "multitask_prompt_tuning": Row("k*m + tasks*q*(k + m)", why=INPUT),
 }
 FACTS = RECONSTRUCTION | EXTENSION | COMBINATION | ACTIVATION | PROMPT
-SETTINGS = {"boft": {"k": 16}, "block_lora": {"r": 12}, "melora": {"r": 12}}
+SETTINGS = {"block_lora": {"r": 12}, "melora": {"r": 12}}
 SIZES = [{"n": 768, "m": 3072, "c": 192, "kh": 2, "kw": 2}, {"n": 3072, "m": 768, "c": 768, "kh": 2, "kw": 2}]
 
 
