@@ -265,7 +265,9 @@ def _rank(node: Node) -> Size | None:
             summed = Size.of(0)
             for part in known:
                 summed = summed + part
-            return summed
+            narrow = _narrow(node.shape)
+            is_wider = narrow is not None and all(number > 0 for _, number in (summed - narrow).terms)
+            return narrow if is_wider else summed
         case Apply(operator="outer"):
             return Size.of(1)
         case Apply(operator="tile"):

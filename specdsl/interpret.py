@@ -40,6 +40,14 @@ class Sizes:
     def shape(self, shape: Iterable[Size]) -> tuple[int, ...]:
         return tuple(self.integer(size) for size in shape)
 
+    def scalar(self, size: Size) -> Array:
+        """The value of a number that stands in an expression, as the evaluator's operators take it."""
+        return float(self.number(size))
+
+    def option(self, size: Size) -> Number:
+        """The value of an option that is a number."""
+        return float(self.number(size))
+
 
 def evaluate(
     roots: Iterable[Node], xp: Arrays, sizes: Sizes, leaf: Leaf, known: Mapping[Node, Array] | None = None
@@ -91,7 +99,7 @@ def chosen(node: Choice, sizes: Sizes) -> Node:
 def _value(node: Node, values: Mapping[Node, Array], xp: Arrays, sizes: Sizes, leaf: Leaf) -> Array:
     match node:
         case Scalar():
-            return float(sizes.number(node.size))
+            return sizes.scalar(node.size)
         case Part():
             value = values[node.of][node.index]
             if isinstance(node.of, Apply) and not is_built_in(node.of.operator):
@@ -169,9 +177,8 @@ def concrete_options(node: Apply, sizes: Sizes) -> dict[str, Any]:
         elif isinstance(value, tuple):
             result[name] = sizes.shape(value)
         elif isinstance(value, Size):
-            number = sizes.number(value)
             is_whole = kinds.get(name) == "size" or name == "seed"
-            result[name] = sizes.integer(value) if is_whole else float(number)
+            result[name] = sizes.integer(value) if is_whole else sizes.option(value)
         else:
             result[name] = value
     return result

@@ -9,6 +9,7 @@ import pytest
 
 import specdsl
 from specdsl.arrays import Arrays
+from specdsl.equivalence.conditions import Conditions, Statement
 from specdsl.measures import EVENTS, MEASURES
 from specdsl.operators import all_operators, remove_operator
 from specdsl.operators.registry import Operator, OptionKind
@@ -73,6 +74,12 @@ def test_every_measure_is_in_its_table() -> None:
     rows = [[f"`{written.get(name, name)}`", one.when, one.doc] for name, one in MEASURES.items()]
     assert table("Measures and events", 0) == rows
     assert all(f"`{one.when}`" in SECTIONS["Measures and events"] for one in MEASURES.values())
+
+
+def test_every_assumption_is_in_its_table_and_understood() -> None:
+    texts = [quoted(row[0])[0] for row in table("Assumptions")]
+    assert [text for text in texts if Conditions.of([text]).statements] == [one.value for one in Statement]
+    assert all(Conditions.of([text]) for text in texts)
 
 
 def test_every_event_is_in_its_table() -> None:

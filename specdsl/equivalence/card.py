@@ -165,7 +165,8 @@ def _said(result: Result) -> tuple[str, ...]:
 
 def _kernel(verdict: Verdict) -> str:
     start = verdict.start
-    detail = start.direction or (f"{start.ratio} : 1" if start.ratio else "")
+    ratio = f"{start.ratio} : 1" if start.ratio and start.kernel == "proportional" else ""
+    detail = start.direction or ratio
     kernel = "kernel ?" if start.kernel == "?" else f"kernel {start.kernel}"
     return f"{kernel} ({detail})" if detail else kernel
 

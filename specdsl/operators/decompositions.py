@@ -53,7 +53,8 @@ def _well_conditioned(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [A], {}
 
 
-@operator("inverse", "... k k -> ... k k", facts=["involution"], samples=_well_conditioned, latex="{0}^{{-1}}",
+@operator("inverse", "... k k -> ... k k", form="value",
+          facts=["involution"], samples=_well_conditioned, latex="{0}^{{-1}}",
           torch="torch.linalg.inv({0})")  # fmt: skip
 def inverse(xp: Arrays, A: Array) -> Array:
     """`A^-1`."""

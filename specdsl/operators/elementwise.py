@@ -85,7 +85,7 @@ def cos(xp: Arrays, A: Array) -> Array:
     return xp.cos(A)
 
 
-@operator("sqrt", "... -> ...", facts=["elementwise", "keeps_zero", "nonnegative"], samples=_positive,
+@operator("sqrt", "... -> ...", form="value", facts=["elementwise", "keeps_zero", "nonnegative"], samples=_positive,
           latex=r"\sqrt{{{0}}}", torch="torch.sqrt({0})")  # fmt: skip
 def sqrt(xp: Arrays, A: Array) -> Array:
     """The square root of every entry."""

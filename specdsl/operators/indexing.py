@@ -37,7 +37,13 @@ def _take_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=shape), random.integers(0, shape[0], size=random.integers(1, 6))], {}
 
 
-@operator("take", "n m, k -> k m", facts=["linear", "keeps_zero"], shape=_take_shape, samples=_take_samples,
+def _take_form(forms: Any, v: Any, I: Any) -> Any:  # noqa: E741
+    names = "abcd"[: len(v.shape)]
+    return forms.einsum(f"z{names[0]},{names}->z{names[1:]}", forms.chosen(I, v.shape[0]), v)
+
+
+@operator("take", "n m, k -> k m", form=_take_form,
+          facts=["linear", "keeps_zero"], shape=_take_shape, samples=_take_samples,
           index_ranges={1: _rows}, latex="{0}[{1}]",
           torch="{0:atom}[{1}]")  # fmt: skip
 def take(xp: Arrays, v: Array, I: Array) -> Array:  # noqa: E741 - the formula's name
@@ -72,7 +78,28 @@ def _slice_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(n, m))], {"items": kinds[_size(random, 0, 4)]}
 
 
-@operator("slice", "... -> items", facts=["linear", "keeps_zero"], options=[Option("items", "size")],
+def _slice_form(forms: Any, A: Any, items: Any) -> Any:
+    dropped = 0
+    for place, item in enumerate(items):
+        axis = place - dropped
+        size = A.shape[axis]
+        if isinstance(item, tuple):
+            start, stop, step = (
+                default if bound is None else Size.of(bound)
+                for bound, default in zip(item, (Size.of(0), size, Size.of(1)), strict=True)
+            )
+            if step != Size.of(1):
+                return None
+            A = forms.stretch(A, axis, start, stop)
+        else:
+            at = Size.of(item)
+            at = at + size if at.constant is not None and at.constant < 0 else at
+            A = forms.dropped(forms.stretch(A, axis, at, at + 1), axis)
+            dropped += 1
+    return A
+
+
+@operator("slice", "... -> items", form=_slice_form, facts=["linear", "keeps_zero"], options=[Option("items", "size")],
           shape=_slice_shape, samples=_slice_samples)  # fmt: skip
 def slice_(xp: Arrays, A: Array, items: Items) -> Array:
     """`A[start:stop:step, i]`: a stretch of every axis, or one place, which removes the axis."""
@@ -94,7 +121,12 @@ def _scatter_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=len(places)), places], {"n": n, "m": m}
 
 
-@operator("scatter", "k, k -> n m", facts=["linear", "keeps_zero"], samples=_scatter_samples,
+def _scatter_form(forms: Any, v: Any, I: Any, n: Any, m: Any) -> Any:  # noqa: E741
+    n, m = Size.of(n), Size.of(m)
+    return forms.reshape(v @ forms.chosen(I, n * m), (n, m))
+
+
+@operator("scatter", "k, k -> n m", form=_scatter_form, facts=["linear", "keeps_zero"], samples=_scatter_samples,
           options=[Option("n", "size"), Option("m", "size")], torch="scatter({0}, {1}, {n}, {m})",
           index_ranges={1: lambda shapes, options: Size.of(options["n"]) * Size.of(options["m"])})  # fmt: skip
 def scatter(xp: Arrays, v: Array, I: Array, n: int, m: int) -> Array:  # noqa: E741
@@ -107,7 +139,13 @@ def _columns_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(n, m)), random.integers(0, m, size=_size(random))], {}
 
 
-@operator("columns", "... n m, k -> ... n k", facts=["linear", "keeps_zero"], samples=_columns_samples,
+def _columns_form(forms: Any, M: Any, I: Any) -> Any:  # noqa: E741
+    names = "abcd"[: len(M.shape)]
+    return forms.einsum(f"z{names[-1]},{names}->{names[:-1]}z", forms.chosen(I, M.shape[-1]), M)
+
+
+@operator("columns", "... n m, k -> ... n k", form=_columns_form,
+          facts=["linear", "keeps_zero"], samples=_columns_samples,
           torch="{0:atom}[..., {1}]", latex="{0}_{{:, {1}}}",
           index_ranges={1: lambda shapes, options: shapes[0][-1]})  # fmt: skip
 def columns(xp: Arrays, M: Array, I: Array) -> Array:  # noqa: E741
@@ -121,7 +159,13 @@ def _put_rows_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(n, m)), random.permutation(n)[:k], random.normal(size=(k, m))], {}
 
 
-@operator("put_rows", "n m, k, k m -> n m", samples=_put_rows_samples, torch="{0}.index_copy(0, {1}, {2})",
+def _put_rows_form(forms: Any, M: Any, I: Any, P: Any) -> Any:  # noqa: E741
+    chosen = forms.chosen(I, M.shape[0])
+    return M + forms.permute(chosen, (1, 0)) @ (P - chosen @ M)
+
+
+@operator("put_rows", "n m, k, k m -> n m", form=_put_rows_form,
+          samples=_put_rows_samples, torch="{0}.index_copy(0, {1}, {2})",
           index_ranges={1: _rows})  # fmt: skip
 def put_rows(xp: Arrays, M: Array, I: Array, P: Array) -> Array:  # noqa: E741
     """M with its rows I replaced by those of P, as `W'[I, :] = P` says; the rows differ."""
@@ -147,7 +191,14 @@ def _permute_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(n, n if both else _size(random))), random.permutation(n)], {"both": both}
 
 
-@operator("permute", "n m, n -> n m", facts=["linear", "keeps_zero"], options=[Option("both", "flag", False)],
+def _permute_form(forms: Any, M: Any, p: Any, both: bool = False) -> Any:
+    chosen = forms.chosen(p, M.shape[0])
+    rows = chosen @ M
+    return rows @ forms.permute(chosen, (1, 0)) if both else rows
+
+
+@operator("permute", "n m, n -> n m", form=_permute_form,
+          facts=["linear", "keeps_zero"], options=[Option("both", "flag", False)],
           shape=_permute_shape, samples=_permute_samples, index_ranges={1: _rows})  # fmt: skip
 def permute(xp: Arrays, M: Array, p: Array, both: bool = False) -> Array:
     """Row i of the value is row `p[i]` of M; with `both=true` the columns alike, `P@M@P.T`."""

@@ -33,7 +33,15 @@ def _tile_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [_matrix(random)], {"rows": rows} | ({"cols": columns} if random.random() < 0.7 else {})
 
 
-@operator("tile", "a b -> rows cols", facts=["linear", "keeps_zero"], shape=_tile_shape,
+def _tile_form(forms: Any, M: Any, rows: Any, cols: Any = None) -> Any:
+    (a, b), cols = M.shape, M.shape[1] if cols is None else cols
+    down = None if rows == a else forms.constant("wrap", "down", (Size.of(rows), a))
+    across = None if cols == b else forms.constant("wrap", "down", (Size.of(cols), b))
+    tiled = M if down is None else down @ M
+    return tiled if across is None else tiled @ forms.permute(across, (1, 0))
+
+
+@operator("tile", "a b -> rows cols", form=_tile_form, facts=["linear", "keeps_zero"], shape=_tile_shape,
           options=[Option("rows", "size"), Option("cols", "size", None)], samples=_tile_samples,
           torch="tile({0}, {shape})")  # fmt: skip
 def tile(xp: Arrays, M: Array, rows: int, cols: int | None = None) -> Array:
@@ -49,7 +57,12 @@ def _blocks_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(i * p, j * q))], {"p": p, "q": q}
 
 
-@operator("blocks", "n m -> n/p m/q p q", facts=["linear", "keeps_zero"], samples=_blocks_samples,
+def _blocks_form(forms: Any, M: Any, p: Any, q: Any) -> Any:
+    (n, m), p, q = M.shape, Size.of(p), Size.of(q)
+    return forms.permute(forms.reshape(M, (n / p, p, m / q, q)), (0, 2, 1, 3))
+
+
+@operator("blocks", "n m -> n/p m/q p q", form=_blocks_form, facts=["linear", "keeps_zero"], samples=_blocks_samples,
           options=[Option("p", "size"), Option("q", "size")], torch="blocks({0}, {p}, {q})")  # fmt: skip
 def blocks(xp: Arrays, M: Array, p: int, q: int) -> Array:
     """M cut into p x q blocks: `blocks(M, p, q)[i, j]` is the block in block row i and block column j."""
@@ -57,7 +70,7 @@ def blocks(xp: Arrays, M: Array, p: int, q: int) -> Array:
     return xp.permute(xp.reshape(M, (n // p, p, m // q, q)), (0, 2, 1, 3))
 
 
-@operator("unblocks", "a b p q -> a*p b*q", facts=["linear", "keeps_zero"], torch="unblocks({0})")
+@operator("unblocks", "a b p q -> a*p b*q", form="value", facts=["linear", "keeps_zero"], torch="unblocks({0})")
 def unblocks(xp: Arrays, B: Array) -> Array:
     """The matrix put together from its blocks, the inverse of `blocks`."""
     a, b, p, q = B.shape
@@ -86,7 +99,27 @@ def _blockdiag_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [_matrix(random) for _ in range(random.integers(1, 4))], {}
 
 
-@operator("blockdiag", "k p q -> k*p k*q", variadic=True, shape=_blockdiag_shape, samples=_blockdiag_samples)
+def _blockdiag_form(forms: Any, *parts: Any) -> Any:
+    if len(parts) == 1 and len(parts[0].shape) == 3:
+        k, p, q = parts[0].shape
+        return forms.reshape(forms.einsum("kpq,kl->kplq", parts[0], forms.eye(k)), (k * p, k * q))
+    width, rows, before = _total(part.shape[1] for part in parts), [], Size.of(0)
+    for part in parts:
+        p, q = part.shape
+        sides = [forms.full((p, size), 0) for size in (before, width - before - q)]
+        rows.append(forms.concat([sides[0], part, sides[1]], 1))
+        before = before + q
+    return forms.concat(rows, 0)
+
+
+@operator(
+    "blockdiag",
+    "k p q -> k*p k*q",
+    form=_blockdiag_form,
+    variadic=True,
+    shape=_blockdiag_shape,
+    samples=_blockdiag_samples,
+)
 def blockdiag(xp: Arrays, *parts: Array) -> Array:
     """The matrices of a stack (or several matrices) along the diagonal, zeros elsewhere."""
     if len(parts) == 1 and len(parts[0].shape) == 3:
@@ -114,7 +147,7 @@ def _reshape_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(a * b, c))], {"shape": (b, c * a)}
 
 
-@operator("reshape", "... -> shape", facts=["linear", "keeps_zero"], options=[Option("shape", "size")],
+@operator("reshape", "... -> shape", form="value", facts=["linear", "keeps_zero"], options=[Option("shape", "size")],
           shape=_reshape_shape, samples=_reshape_samples, torch="{0:atom}.reshape({shape})")  # fmt: skip
 def reshape(xp: Arrays, M: Array, shape: tuple[int, ...]) -> Array:
     """The entries of M, row by row, in another shape: `reshape(M, n, r)`."""
@@ -142,8 +175,17 @@ def _rearrange_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return kinds[int(random.integers(3))]
 
 
+def _rearrange_form(forms: Any, M: Any, pattern: str, sizes: Any = ()) -> Any:
+    plan = Rearrangement.read(pattern)
+    found = plan.sizes(M.shape, {name: Size.of(size) for name, size in sizes}, lambda left, right, why: None)
+    before = [name for axis in plan.left for name in axis]
+    apart = forms.reshape(M, tuple(found[name] for name in before))
+    order = tuple(before.index(name) for axis in plan.right for name in axis)
+    return forms.reshape(forms.permute(apart, order), plan.result(found))
+
+
 @operator(
-    "rearrange", "... -> pattern", facts=["linear", "keeps_zero"], shape=_rearrange_shape,
+    "rearrange", "... -> pattern", form=_rearrange_form, facts=["linear", "keeps_zero"], shape=_rearrange_shape,
     options=[Option("pattern", "text"), Option("sizes", "size", ())], samples=_rearrange_samples,
 )  # fmt: skip
 def rearrange(xp: Arrays, M: Array, pattern: str, sizes: Sizes = ()) -> Array:
@@ -176,7 +218,8 @@ def _einsum_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=shape) for shape in shapes], {"pattern": pattern}
 
 
-@operator("einsum", "... -> pattern", facts=["multilinear", "keeps_zero"], variadic=True, shape=_einsum_shape,
+@operator("einsum", "... -> pattern", form="value",
+          facts=["multilinear", "keeps_zero"], variadic=True, shape=_einsum_shape,
           options=[Option("pattern", "text")], samples=_einsum_samples)  # fmt: skip
 def einsum(xp: Arrays, *arrays: Array, pattern: str) -> Array:
     """`einsum("a b, b c -> a c", A, B)`: the product over all axes, summed over those not on the right."""

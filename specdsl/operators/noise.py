@@ -8,7 +8,8 @@ from specdsl.operators.registry import Option, operator
 
 
 @operator(
-    "dropout", "... -> ...", facts=["elementwise", "linear", "keeps_zero"], options=[Option("p", "number")],
+    "dropout", "... -> ...", form="value",
+    facts=["elementwise", "linear", "keeps_zero"], options=[Option("p", "number")],
     samples=lambda random: ([random.normal(size=random.integers(1, 5, size=2))], {"p": 0.25}),
     torch="F.dropout({0}, {p}, training=self.training)",
 )  # fmt: skip

@@ -8,31 +8,33 @@ from functools import reduce
 from typing import Any
 
 from specdsl.arrays import Array, Arrays, transpose
+from specdsl.operators.axis_patterns import product
 from specdsl.operators.registry import Option, Shape, ShapeContext, operator
 
 
-@operator("norm", "... -> ()", facts=["nonnegative", "keeps_zero"], latex=r"\left\lVert {0} \right\rVert_F",
+@operator("norm", "... -> ()", form="value",
+          facts=["nonnegative", "keeps_zero"], latex=r"\left\lVert {0} \right\rVert_F",
           torch="torch.linalg.vector_norm({0})")  # fmt: skip
 def norm(xp: Arrays, A: Array) -> Array:
     """The square root of the sum of squares: the length of a vector, the Frobenius norm of a matrix."""
     return xp.norm(A)
 
 
-@operator("rownorm", "... n m -> ... n", facts=["nonnegative", "keeps_zero"],
+@operator("rownorm", "... n m -> ... n", form="value", facts=["nonnegative", "keeps_zero"],
           torch="torch.linalg.vector_norm({0}, dim=-1)")  # fmt: skip
 def rownorm(xp: Arrays, A: Array) -> Array:
     """The length of every row."""
     return xp.norm(A, axis=-1)
 
 
-@operator("colnorm", "... n m -> ... m", facts=["nonnegative", "keeps_zero"],
+@operator("colnorm", "... n m -> ... m", form="value", facts=["nonnegative", "keeps_zero"],
           torch="torch.linalg.vector_norm({0}, dim=-2)")  # fmt: skip
 def colnorm(xp: Arrays, A: Array) -> Array:
     """The length of every column."""
     return xp.norm(A, axis=-2)
 
 
-@operator("trace", "k k -> ()", facts=["linear", "keeps_zero"], latex=r"\operatorname{{tr}}({0})",
+@operator("trace", "k k -> ()", form="value", facts=["linear", "keeps_zero"], latex=r"\operatorname{{tr}}({0})",
           torch="torch.trace({0})")  # fmt: skip
 def trace(xp: Arrays, A: Array) -> Array:
     """The sum of the entries on the diagonal."""
@@ -55,14 +57,19 @@ def _along_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=random.integers(1, 6, size=axes))], {"axis": axis} if random.random() < 0.6 else {}
 
 
-@operator("sum", "... -> ()", facts=["linear", "keeps_zero"], options=[Option("axis", "axis", None)],
+@operator("sum", "... -> ()", form="value", facts=["linear", "keeps_zero"], options=[Option("axis", "axis", None)],
           shape=_along_shape, samples=_along_samples, latex=r"\sum {0}")  # fmt: skip
 def sum_(xp: Arrays, A: Array, axis: int | None = None) -> Array:
     """The sum of all entries; of those along `axis`, if it is given."""
     return xp.sum(A, axis=axis)
 
 
-@operator("mean", "... -> ()", facts=["linear", "keeps_zero"], options=[Option("axis", "axis", None)],
+def _mean_form(forms: Any, A: Any, axis: int | None = None) -> Any:
+    count = product(A.shape) if axis is None else A.shape[axis]
+    return forms.sum(A, axis=axis) / count
+
+
+@operator("mean", "... -> ()", form=_mean_form, facts=["linear", "keeps_zero"], options=[Option("axis", "axis", None)],
           shape=_along_shape, samples=_along_samples)  # fmt: skip
 def mean(xp: Arrays, A: Array, axis: int | None = None) -> Array:
     """The mean of all entries; of those along `axis`, if it is given."""
@@ -70,13 +77,13 @@ def mean(xp: Arrays, A: Array, axis: int | None = None) -> Array:
     return xp.sum(A, axis=axis) / entries
 
 
-@operator("rowmean", "... n m -> ... n", facts=["linear", "keeps_zero"], torch="{0:atom}.mean(-1)")
+@operator("rowmean", "... n m -> ... n", form="value", facts=["linear", "keeps_zero"], torch="{0:atom}.mean(-1)")
 def rowmean(xp: Arrays, A: Array) -> Array:
     """The mean of every row."""
     return xp.sum(A, axis=-1) / A.shape[-1]
 
 
-@operator("colmean", "... n m -> ... m", facts=["linear", "keeps_zero"], torch="{0:atom}.mean(-2)")
+@operator("colmean", "... n m -> ... m", form="value", facts=["linear", "keeps_zero"], torch="{0:atom}.mean(-2)")
 def colmean(xp: Arrays, A: Array) -> Array:
     """The mean of every column."""
     return xp.sum(A, axis=-2) / A.shape[-2]
@@ -134,7 +141,7 @@ def orth(xp: Arrays, A: Array, squared: bool = True, tol: float = 0) -> Array:
     return xp.relu(value - tol) if tol else value
 
 
-@operator("layernorm", "... n -> ... n", facts=["keeps_zero"], options=[Option("eps", "number", 1e-5)],
+@operator("layernorm", "... n -> ... n", form="value", facts=["keeps_zero"], options=[Option("eps", "number", 1e-5)],
           torch="F.layer_norm({0}, {0:atom}.shape[-1:], eps={eps})")  # fmt: skip
 def layernorm(xp: Arrays, A: Array, eps: float = 1e-5) -> Array:
     """`(A - mean) / sqrt(variance + eps)` along the last axis, without weights of its own."""

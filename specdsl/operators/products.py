@@ -13,7 +13,7 @@ from specdsl.operators.registry import Option, operator
 from specdsl.sizes import Size
 
 
-@operator("add", "..., ... -> ...", facts=["elementwise"], latex="{0} + {1}", variadic=True)
+@operator("add", "..., ... -> ...", form="value", facts=["elementwise"], latex="{0} + {1}", variadic=True)
 def add(xp: Arrays, *terms: Array) -> Array:
     """`A + B + ...`; a number is added to every entry."""
     total = terms[0]
@@ -22,14 +22,17 @@ def add(xp: Arrays, *terms: Array) -> Array:
     return total
 
 
-@operator("negative", "... -> ...", facts=["elementwise", "linear", "keeps_zero", "involution"], latex="-{0}",
+@operator("negative", "... -> ...", form="value",
+          facts=["elementwise", "linear", "keeps_zero", "involution"], latex="-{0}",
           torch="-{0:unary}")  # fmt: skip
 def negative(xp: Arrays, A: Array) -> Array:
     """`-A`."""
     return -A
 
 
-@operator("matmul", "n m, m k -> n k", facts=["multilinear", "keeps_zero"], variadic=True, latex=r"{0} {1}")
+@operator(
+    "matmul", "n m, m k -> n k", form="value", facts=["multilinear", "keeps_zero"], variadic=True, latex=r"{0} {1}"
+)
 def matmul(xp: Arrays, *operands: Array) -> Array:
     """`A @ B @ ...`, from left to right; a vector at the left end is a row."""
     product = operands[0]
@@ -38,20 +41,20 @@ def matmul(xp: Arrays, *operands: Array) -> Array:
     return product
 
 
-@operator("scale", "(), ... -> ...", facts=["multilinear", "keeps_zero"], latex=r"{0}\, {1}")
+@operator("scale", "(), ... -> ...", form="value", facts=["multilinear", "keeps_zero"], latex=r"{0}\, {1}")
 def scale(xp: Arrays, factor: Array, A: Array) -> Array:
     """`s * A`, a number times an array."""
     return factor * A
 
 
-@operator("times", "..., ... -> ...", facts=["elementwise", "multilinear", "keeps_zero"],
+@operator("times", "..., ... -> ...", form="value", facts=["elementwise", "multilinear", "keeps_zero"],
           latex=r"{0} \odot {1}")  # fmt: skip
 def times(xp: Arrays, A: Array, B: Array) -> Array:
     """`A .* B`, entry by entry; a vector scales the columns."""
     return A * B
 
 
-@operator("scale_rows", "... k, ... k m -> ... k m", facts=["multilinear", "keeps_zero"],
+@operator("scale_rows", "... k, ... k m -> ... k m", form="value", facts=["multilinear", "keeps_zero"],
           torch="{0:atom}.unsqueeze(-1) * {1:unary}", latex=r"\operatorname{{diag}}({0})\, {1}")  # fmt: skip
 def scale_rows(xp: Arrays, v: Array, M: Array) -> Array:
     """`diag(v)@M`: every row of M times its entry of v."""
@@ -63,7 +66,7 @@ def _divide_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=shape), 1.0 + random.random(size=shape)], {}
 
 
-@operator("divide", "..., ... -> ...", facts=["elementwise", "keeps_zero"], samples=_divide_samples,
+@operator("divide", "..., ... -> ...", form="value", facts=["elementwise", "keeps_zero"], samples=_divide_samples,
           latex=r"{0} \oslash {1}")  # fmt: skip
 def divide(xp: Arrays, A: Array, B: Array) -> Array:
     """`A ./ B`, entry by entry; `A / s` by a number."""
@@ -75,7 +78,7 @@ def _power_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [0.5 + random.random(size=shape)], {"exponent": exponent}
 
 
-@operator("elpower", "... -> ...", facts=["elementwise"], options=[Option("exponent", "number")],
+@operator("elpower", "... -> ...", form="value", facts=["elementwise"], options=[Option("exponent", "number")],
           samples=_power_samples, latex=r"{0}^{{\circ {exponent}}}")  # fmt: skip
 def elpower(xp: Arrays, A: Array, exponent: float) -> Array:
     """`A .^ p`, every entry to the power p."""
@@ -87,7 +90,7 @@ def _matpower_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(k, k))], {"exponent": int(random.integers(1, 5))}
 
 
-@operator("matpower", "k k -> k k", options=[Option("exponent", "size")], latex="{0}^{{{exponent}}}",
+@operator("matpower", "k k -> k k", form="value", options=[Option("exponent", "size")], latex="{0}^{{{exponent}}}",
           samples=_matpower_samples, torch="torch.linalg.matrix_power({0}, {exponent})")  # fmt: skip
 def matpower(xp: Arrays, A: Array, exponent: int) -> Array:
     """`A ^ k`, a small whole power of a square matrix."""
@@ -97,27 +100,32 @@ def matpower(xp: Arrays, A: Array, exponent: int) -> Array:
     return product
 
 
-@operator("transpose", "... n m -> ... m n", facts=["linear", "keeps_zero", "involution"], latex=r"{0}^\top")
+@operator(
+    "transpose", "... n m -> ... m n", form="value", facts=["linear", "keeps_zero", "involution"], latex=r"{0}^\top"
+)
 def transposed(xp: Arrays, A: Array) -> Array:
     """`A.T`, the last two axes exchanged."""
     return transpose(xp, A)
 
 
-@operator("hcat", "n a, n b -> n a+b", variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}",
+@operator("hcat", "n a, n b -> n a+b", form="value",
+          variadic=True, latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}",
           torch="torch.cat([{all}], dim=-1)")  # fmt: skip
 def hcat(xp: Arrays, *parts: Array) -> Array:
     """`[A, B]`, side by side."""
     return xp.concat(parts, -1)
 
 
-@operator("vcat", "a m, b m -> a+b m", variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}",
+@operator("vcat", "a m, b m -> a+b m", form="value",
+          variadic=True, latex=r"\begin{{bmatrix}} {0} \\ {1} \end{{bmatrix}}",
           torch="torch.cat([{all}], dim=-2)")  # fmt: skip
 def vcat(xp: Arrays, *parts: Array) -> Array:
     """`[A; B]`, one above the other."""
     return xp.concat(parts, -2)
 
 
-@operator("stack", "..., ... -> ...", variadic=True, torch="torch.stack([{all}])", latex=r"\left[ {0}; {1} \right]",
+@operator("stack", "..., ... -> ...", form="value",
+          variadic=True, torch="torch.stack([{all}])", latex=r"\left[ {0}; {1} \right]",
           shape=lambda context, shapes, options: (Size.of(len(shapes)), *shapes[0]),
           samples=lambda random: ([random.normal(size=(3, 2)) for _ in range(random.integers(1, 5))], {}))  # fmt: skip
 def stack(xp: Arrays, *entries: Array) -> Array:
@@ -127,14 +135,14 @@ def stack(xp: Arrays, *entries: Array) -> Array:
     return xp.concat([xp.reshape(entry, (1, *entry.shape)) for entry in entries], 0)
 
 
-@operator("stop", "... -> ...", facts=["constant", "keeps_zero", "idempotent"],
+@operator("stop", "... -> ...", form="value", facts=["constant", "keeps_zero", "idempotent"],
           latex=r"\operatorname{{sg}}({0})", torch="{0:atom}.detach()")  # fmt: skip
 def stop(xp: Arrays, A: Array) -> Array:
     """`stop(A)`: the value of A, through which no gradient flows."""
     return xp.stop(A)
 
 
-@operator("numbers", "(), () -> k", variadic=True, torch="torch.stack([{all}])",
+@operator("numbers", "(), () -> k", form="value", variadic=True, torch="torch.stack([{all}])",
           shape=lambda context, shapes, options: (Size.of(len(shapes)),),
           samples=lambda random: ([random.normal(size=()) for _ in range(random.integers(1, 5))], {}),
           latex=r"\begin{{bmatrix}} {0} & {1} \end{{bmatrix}}")  # fmt: skip
@@ -147,7 +155,7 @@ def _fill_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=())], {"shape": tuple(int(size) for size in random.integers(1, 6, size=2))}
 
 
-@operator("fill", "() -> k", options=[Option("shape", "size")], samples=_fill_samples, latex="{0}",
+@operator("fill", "() -> k", form="value", options=[Option("shape", "size")], samples=_fill_samples, latex="{0}",
           shape=lambda context, shapes, options: options["shape"])  # fmt: skip
 def fill(xp: Arrays, number: Array, shape: tuple[int, ...]) -> Array:
     """A number at every entry, as in the start `d ~ 0.1`."""

@@ -92,6 +92,9 @@ class ShapeRule(Protocol):
 IndexRange = Callable[[Sequence[Shape], Mapping[str, Any]], Size]
 """From the shapes of an operator's arrays and its options: how many places an index picks from."""
 
+FormRule = Callable[..., Any] | Literal["value"]
+"""`"value"`, or a function over forms; see `Operator.form`."""
+
 Samples = Callable[[Any], tuple[list[Any], dict[str, Any]]]
 """From a `numpy.random.Generator`: random legal arrays and options, for the test that holds every operator."""
 
@@ -124,6 +127,9 @@ class Operator:
         is_start: whether it stands only where a value begins (a start or a derived value), taking the shape from there.
         index_ranges: by position, for arrays that are indices: how many places there are to pick from. An index that is
             given at attach is held to it.
+        form: how the equivalence checker writes it as sums of tensor networks, for all sizes at once: `"value"` runs
+            `value` itself over forms, where it is plain algebra; a function is run in its place, `form(forms, *arrays,
+            **options)`. Without one the operator is an atom of its own, equal to itself over equal arguments.
     """
 
     name: str
@@ -140,6 +146,7 @@ class Operator:
     is_start: bool = False
     torch: str | None = None
     index_ranges: Mapping[int, IndexRange] | None = None
+    form: FormRule | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -273,6 +280,7 @@ def operator(
     is_start: bool = False,
     torch: str | None = None,
     index_ranges: Mapping[int, IndexRange] | None = None,
+    form: FormRule | None = None,
     replace: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register the decorated function as an operator's value; its docstring is the operator's line of documentation.
@@ -297,7 +305,7 @@ def operator(
         declared = _keyword_options(name, value) if options is None else tuple(options)
         made = Operator(
             name, signature, value, (value.__doc__ or "").strip(), frozenset(facts), declared, shape, samples, latex,
-            variadic, draw, is_start, torch, index_ranges,
+            variadic, draw, is_start, torch, index_ranges, form,
         )  # fmt: skip
         add_operator(made, replace=replace)
         return value

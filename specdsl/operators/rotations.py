@@ -84,7 +84,8 @@ def _cayley_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [0.5 * (A - A.swapaxes(-1, -2))], {"terms": terms} if terms > 1 else {}
 
 
-@operator("cayley", "... k k -> ... k k", facts=["identity_at_zero"], options=[Option("terms", "size", None)],
+@operator("cayley", "... k k -> ... k k", form="value",
+          facts=["identity_at_zero"], options=[Option("terms", "size", None)],
           samples=_cayley_samples, latex=r"(I - {0})(I + {0})^{{-1}}")  # fmt: skip
 def cayley(xp: Arrays, Q: Array, terms: int | None = None) -> Array:
     """`(eye - Q) @ (eye + Q)^-1`, a rotation for skew Q; `terms=k` puts a truncated series for the inverse.

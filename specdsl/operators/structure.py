@@ -8,8 +8,12 @@ from specdsl.arrays import Array, Arrays, transpose
 from specdsl.operators.registry import Option, operator
 
 
+def _diag_form(forms: Any, v: Any) -> Any:
+    return forms.diagonal(v)
+
+
 @operator(
-    "diag", "... k -> ... k k", latex=r"\operatorname{{diag}}({0})",
+    "diag", "... k -> ... k k", form=_diag_form, latex=r"\operatorname{{diag}}({0})",
     facts=["linear", "keeps_zero", "diagonal", "symmetric", "lower", "upper"],
 )  # fmt: skip
 def diag(xp: Arrays, v: Array) -> Array:
@@ -20,7 +24,7 @@ def diag(xp: Arrays, v: Array) -> Array:
 
 
 @operator(
-    "eye", "-> size size", options=[Option("size", "size")], latex="I",
+    "eye", "-> size size", form="value", options=[Option("size", "size")], latex="I",
     facts=["constant", "orthogonal", "diagonal", "symmetric", "lower", "upper", "nonnegative"],
     samples=lambda random: ([], {"size": int(random.integers(1, 6))}),
     torch="eye({size}, {like})",
@@ -38,28 +42,28 @@ def _given_shape(context: Any, shapes: Any, options: Any) -> Any:
     return tuple(options["shape"])
 
 
-@operator("ones", "-> ...", facts=["constant", "nonnegative"], options=[Option("shape", "size")],
+@operator("ones", "-> ...", form="value", facts=["constant", "nonnegative"], options=[Option("shape", "size")],
           shape=_given_shape, samples=_shape_samples, is_start=True, latex=r"\mathbf{{1}}")  # fmt: skip
 def ones(xp: Arrays, shape: tuple[int, ...]) -> Array:
     """1 everywhere; `A ~ ones` takes the shape of A, `ones(n, r)` states it."""
     return xp.full(shape, 1.0)
 
 
-@operator("zeros", "-> ...", facts=["constant", "nonnegative"], options=[Option("shape", "size")],
+@operator("zeros", "-> ...", form="value", facts=["constant", "nonnegative"], options=[Option("shape", "size")],
           shape=_given_shape, samples=_shape_samples, is_start=True, latex=r"\mathbf{{0}}")  # fmt: skip
 def zeros(xp: Arrays, shape: tuple[int, ...]) -> Array:
     """0 everywhere; `B ~ zeros` takes the shape of B, `zeros(r, m)` states it."""
     return xp.full(shape, 0.0)
 
 
-@operator("outer", "a, b -> a b", facts=["multilinear", "keeps_zero"], latex=r"{0} {1}^\top",
+@operator("outer", "a, b -> a b", form="value", facts=["multilinear", "keeps_zero"], latex=r"{0} {1}^\top",
           torch="torch.outer({0}, {1})")  # fmt: skip
 def outer(xp: Arrays, u: Array, v: Array) -> Array:
     """The matrix of all products `u_i * v_j`."""
     return xp.reshape(u, (*u.shape, 1)) * v
 
 
-@operator("kron", "a b, c d -> a*c b*d", facts=["multilinear", "keeps_zero"], latex=r"{0} \otimes {1}",
+@operator("kron", "a b, c d -> a*c b*d", form="value", facts=["multilinear", "keeps_zero"], latex=r"{0} \otimes {1}",
           torch="torch.kron({0}, {1})")  # fmt: skip
 def kron(xp: Arrays, A: Array, B: Array) -> Array:
     """The Kronecker product: the block matrix with the blocks `A_ij * B`."""
@@ -81,7 +85,11 @@ def _rows_and_columns(xp: Arrays, A: Array) -> tuple[Array, Array]:
     return xp.reshape(xp.arange(n, like=A), (n, 1)), xp.arange(m, like=A)
 
 
-@operator("lower", "... n m -> ... n m", facts=["linear", "keeps_zero", "lower", "idempotent"],
+def _lower_form(forms: Any, A: Any) -> Any:
+    return A * forms.constant("mask", "lower", A.shape[-2:])
+
+
+@operator("lower", "... n m -> ... n m", form=_lower_form, facts=["linear", "keeps_zero", "lower", "idempotent"],
           latex=r"\operatorname{{tril}}({0})", torch="torch.tril({0})")  # fmt: skip
 def lower(xp: Arrays, A: Array) -> Array:
     """A with zeros above the diagonal."""
@@ -89,7 +97,11 @@ def lower(xp: Arrays, A: Array) -> Array:
     return xp.where(rows >= columns, A, 0.0)
 
 
-@operator("upper", "... n m -> ... n m", facts=["linear", "keeps_zero", "upper", "idempotent"],
+def _upper_form(forms: Any, A: Any) -> Any:
+    return A * forms.constant("mask", "upper", A.shape[-2:])
+
+
+@operator("upper", "... n m -> ... n m", form=_upper_form, facts=["linear", "keeps_zero", "upper", "idempotent"],
           latex=r"\operatorname{{triu}}({0})", torch="torch.triu({0})")  # fmt: skip
 def upper(xp: Arrays, A: Array) -> Array:
     """A with zeros below the diagonal."""
@@ -97,14 +109,14 @@ def upper(xp: Arrays, A: Array) -> Array:
     return xp.where(rows <= columns, A, 0.0)
 
 
-@operator("sym", "... k k -> ... k k", facts=["linear", "keeps_zero", "symmetric", "idempotent"],
+@operator("sym", "... k k -> ... k k", form="value", facts=["linear", "keeps_zero", "symmetric", "idempotent"],
           latex=r"\operatorname{{sym}}({0})", torch="sym({0})")  # fmt: skip
 def sym(xp: Arrays, A: Array) -> Array:
     """`(A + A.T) / 2`."""
     return 0.5 * (A + transpose(xp, A))
 
 
-@operator("skew", "... k k -> ... k k", facts=["linear", "keeps_zero", "skew", "idempotent"],
+@operator("skew", "... k k -> ... k k", form="value", facts=["linear", "keeps_zero", "skew", "idempotent"],
           latex=r"\operatorname{{skew}}({0})", torch="skew({0})")  # fmt: skip
 def skew(xp: Arrays, A: Array) -> Array:
     """`(A - A.T) / 2`."""

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -60,3 +62,14 @@ def test_mistakes_end_in_2_with_one_message(arguments: tuple[str, ...], message:
     assert result.exit_code == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_comparing_imports_no_torch() -> None:
+    code = (
+        "import sys\nfrom specdsl.cli.root import main\n"
+        "try:\n    main(['equiv', 'W + A@B', 'W + A@G@B | G : r x r ~ eye'])\n"
+        "except SystemExit as end:\n    assert end.code == 0, end.code\n"
+        "assert not {'torch', 'transformers'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

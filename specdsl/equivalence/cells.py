@@ -1,0 +1,235 @@
+"""Shape cells: the answer may differ between `n < m`, `n = m` and `n > m`, so each is a question of its own.
+
+Within a cell sizes are symbols; which of two is the smaller is read off sample sizes that meet every condition, and
+what was read is an assumption of the verdict.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from specdsl.equivalence.conditions import Conditions
+from specdsl.equivalence.forms.form import World
+from specdsl.equivalence.subject import Subject
+from specdsl.ir import Condition, Scalar, topological
+from specdsl.sizes import Number, Opaque, Size, UnknownSize
+
+CELLS = ("n<m", "n=m", "n>m")
+N, M, R = Size.symbol("n"), Size.symbol("m"), Size.symbol("r")
+_SAMPLES = 6
+_PER_TOTAL = 2
+_LARGEST = 60
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One relation of n and m.
+
+    Attributes:
+        name: `n<m`, `n=m` or `n>m`.
+        samples: sizes of some modules in it, the smallest first; every other symbol has its value too.
+        given: sizes with one value in the whole cell (`m = n`, `n = 4`), put into every shape.
+    """
+
+    name: str
+    samples: tuple[Mapping[str, Number], ...]
+    given: Mapping[str, Size]
+
+    def world(self) -> World:
+        """What is known of sizes here."""
+        known: dict[tuple[Size, Size], bool] = {}
+
+        def at_most(left: Size, right: Size) -> bool:
+            pair = (left, right)
+            if pair not in known:
+                known[pair] = self._at_most(left, right)
+            return known[pair]
+
+        return World(at_most)
+
+    def _at_most(self, left: Size, right: Size) -> bool:
+        difference = right - left
+        if difference.constant is not None:
+            return difference.constant >= 0
+        try:
+            return all(difference.value(sample) >= 0 for sample in self.samples)
+        except (UnknownSize, ValueError, ZeroDivisionError):
+            return False
+
+    def resolved(self, size: Size) -> Size:
+        """A size with the smaller of two put for their `min`, where it is known here."""
+        return resolved(size.substitute(self.given), self._at_most)
+
+
+def resolved(size: Size, at_most: object) -> Size:
+    total = Size.of(0)
+    changed = False
+    for monomial, coefficient in size.terms:
+        product = Size.of(coefficient)
+        for atom, exponent in monomial:
+            base = Size(((((atom, type(exponent)(1)),), type(coefficient)(1)),))
+            if isinstance(atom, Opaque) and atom.function in ("min", "max"):
+                arguments = [resolved(one, at_most) for one in atom.arguments]
+                chosen = _extreme(arguments, atom.function, at_most)
+                if chosen is not None:
+                    base, changed = chosen, True
+            product = product * base.power(exponent)
+        total = total + product
+    return total if changed else size
+
+
+def _extreme(arguments: Sequence[Size], function: str, at_most: object) -> Size | None:
+    assert callable(at_most)
+    for one in arguments:
+        if all(at_most(one, other) if function == "min" else at_most(other, one) for other in arguments):
+            return one
+    return None
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two specs and everything that is assumed of sizes.
+
+    Attributes:
+        a, b: the specs.
+        conditions: what the user said.
+        cells: the cells that are possible.
+        texts: the assumptions on sizes, for the verdict.
+    """
+
+    a: Subject
+    b: Subject
+    conditions: Conditions
+    cells: tuple[Cell, ...]
+    texts: tuple[str, ...] = field(default=())
+
+
+def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
+    """The cells of a question, with sample sizes that meet all conditions."""
+    cells = tuple(cell for name in CELLS if (cell := _cell(name, a, b, conditions)) is not None)
+    texts = [str(condition) for subject in (a, b) for condition in subject.ir.conditions]
+    return Question(a, b, conditions, cells, tuple(dict.fromkeys([*conditions.texts, *texts])))
+
+
+def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | None:
+    for is_roomy, least, least_rank in itertools.product((True, False), (3, 2, 1), (2, 1)):
+        found = _samples(name, a, b, conditions, is_roomy, least, least_rank)
+        samples = list(itertools.islice(found, _SAMPLES))
+        if samples:
+            return Cell(name, tuple(samples), _given(name, samples, conditions))
+    return None
+
+
+def _given(name: str, samples: Sequence[Mapping[str, Number]], conditions: Conditions) -> dict[str, Size]:
+    given = {size: Size.of(value) for size, value in conditions.sizes.items()}
+    if name == "n=m" and "m" not in given:
+        given["m"] = N
+    return given
+
+
+def _samples(
+    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least: int, least_rank: int
+) -> Iterator[dict[str, Number]]:
+    """Sizes of modules in a cell, small ones first; `is_roomy`: larger than the rank bounds of both specs."""
+    seen: set[tuple[tuple[str, Number], ...]] = set()
+    free = [symbol for symbol in _symbols(a, b) if symbol not in ("n", "m", "tokens")]
+    hyper = {**_settings(a), **_settings(b)}
+    step = _granularity(a, b)
+    for total in range(2, _LARGEST):
+        taken = 0
+        for (n, m), rank in itertools.product(_pairs(total, name, step), (least_rank, least_rank + 1)):
+            if min(n, m) < least or taken == _PER_TOTAL:
+                continue
+            sizes: dict[str, Number] = {"n": n, "m": m, "tokens": 5, "r": rank, "layer": 0, "layers": 1}
+            sizes |= {symbol: rank for symbol in free if symbol not in hyper and symbol not in sizes}
+            sizes |= conditions.sizes
+            sizes |= _values(hyper, sizes)
+            key = tuple(sorted(sizes.items()))
+            if key not in seen and _legal(sizes, name, a, b, conditions, is_roomy):
+                seen.add(key)
+                taken += 1
+                yield sizes
+
+
+def _pairs(total: int, name: str, step: int) -> Iterator[tuple[int, int]]:
+    """Sizes of n and m with `n + m = total * step`, the most equal first."""
+    for n in range(total // 2, 0, -1):
+        m = total - n
+        if name == "n<m" and n < m:
+            yield n * step, m * step
+        elif name == "n>m" and n < m:
+            yield m * step, n * step
+        elif name == "n=m" and n == m:
+            yield n * step, m * step
+
+
+def _granularity(a: Subject, b: Subject) -> int:
+    """The largest number that has to divide a size, by the conditions that read n or m."""
+    step = 1
+    for subject in (a, b):
+        for condition in subject.ir.conditions:
+            if condition.kind != "whole":
+                continue
+            size = subject.size(condition.left)
+            for _, coefficient in size.terms:
+                if {"n", "m"} & size.symbols and coefficient.denominator > 1 and len(size.terms) == 1:
+                    step = max(step, coefficient.denominator)
+    return step
+
+
+def _settings(subject: Subject) -> dict[str, Size]:
+    return {f"{name}": size for name, size in subject.hyper.items()}
+
+
+def _values(hyper: Mapping[str, Size], sizes: Mapping[str, Number]) -> dict[str, Number]:
+    values: dict[str, Number] = {}
+    for name, size in hyper.items():
+        if name in sizes and name == "r" and size.constant is None:
+            continue
+        try:
+            values[name] = size.value(sizes)
+        except (UnknownSize, ValueError, ZeroDivisionError):
+            continue
+    return values
+
+
+def _symbols(a: Subject, b: Subject) -> set[str]:
+    names: set[str] = set()
+    for subject in (a, b):
+        for factor in subject.ir.factors.values():
+            names.update(*(subject.size(size).symbols for size in factor.shape))
+        for node in topological(subject.values.values()):
+            names.update(*(subject.size(size).symbols for size in node.shape))
+            if isinstance(node, Scalar):
+                names |= subject.size(node.size).symbols
+    return names
+
+
+def _legal(
+    sizes: Mapping[str, Number], name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool
+) -> bool:
+    n, m = sizes["n"], sizes["m"]
+    if (name == "n<m") != (n < m) or (name == "n>m") != (n > m) or not conditions.holds(sizes):
+        return False
+    for subject in (a, b):
+        if not all(_holds(condition, subject, sizes) for condition in subject.ir.conditions):
+            return False
+        bound = subject.spec.facts.rank_bound
+        if is_roomy and bound is not None:
+            try:
+                if not subject.size(bound).value(sizes) < min(n, m):
+                    return False
+            except (UnknownSize, ValueError, ZeroDivisionError):
+                continue
+    return True
+
+
+def _holds(condition: Condition, subject: Subject, sizes: Mapping[str, Number]) -> bool:
+    try:
+        own = Condition(condition.kind, subject.size(condition.left), subject.size(condition.right), condition.why,
+                        condition.span)  # fmt: skip
+        return own.holds(sizes)
+    except (UnknownSize, ValueError, ZeroDivisionError):
+        return True

@@ -1,0 +1,113 @@
+"""The same function of the same factors: proved by the forms, refuted by a point, supported by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from specdsl.equivalence.exact.points import Coupling, Rename, sample, values
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.exact.witness import smallest_difference
+from specdsl.equivalence.reach import Reach
+from specdsl.equivalence.sets.image import Space
+from specdsl.equivalence.sets.matching import renamings
+from specdsl.equivalence.subject import Subject
+from specdsl.equivalence.verdict import Result
+from specdsl.sizes import Environment, Size
+
+POINTS = 2
+MOST_COUPLINGS = 24
+
+
+def spaces(subject: Subject, at: Callable[[object], object]) -> dict[str, Space]:
+    """What the trained factors of a spec run over, axes of size 1 left out."""
+    found = {}
+    for name in subject.trained:
+        factor = subject.ir.factors[name]
+        axes = tuple(subject.size(size) for size in factor.shape)
+        kept = tuple(size for size in axes if at(size) != Size.of(1))
+        found[name] = Space(kept, orthonormal=frozenset({0}) if factor.orthonormal else frozenset())
+    return found
+
+
+def couplings(a: Subject, b: Subject, reaches: Sequence[Reach]) -> list[Coupling]:
+    """Every way in which the factors of b can be those of a."""
+    cell = reaches[0].cell
+    resolve = cell.resolved
+    one = {name: Space(tuple(resolve(size) for size in space.axes), orthonormal=space.orthonormal)
+           for name, space in spaces(a, resolve).items()}  # fmt: skip
+    other = {name: Space(tuple(resolve(size) for size in space.axes), orthonormal=space.orthonormal)
+             for name, space in spaces(b, resolve).items()}  # fmt: skip
+    found: list[Coupling] = []
+    for renaming in renamings(one, other):
+        found.append({name: Rename(owner, flipped) for name, (owner, flipped) in renaming.names.items()})
+        if len(found) > MOST_COUPLINGS:
+            break
+    return found
+
+
+def pointwise(
+    a: Subject, b: Subject, reaches: Sequence[Reach], holds: Callable[[Environment], bool], assumptions: tuple[str, ...]
+) -> Result:
+    """The verdict over all cells."""
+    if reaches and all(one.pointwise is not None for one in reaches):
+        renaming = reaches[0].pointwise
+        assert renaming is not None
+        return Result(
+            "=", "proved", (renaming.text(), "both are the same sum of tensor networks, for all sizes"),
+            assumptions=assumptions, reason="the index normal forms are equal",
+        )  # fmt: skip
+    ways = couplings(a, b, reaches) if reaches else []
+    witness = None
+    try:
+        witness = smallest_difference((a, b), ways, holds)
+    except (NotExact, NoPoint):
+        witness = None
+    if not ways:
+        return Result(
+            "!=", "refuted", (), witness, assumptions,
+            "no renaming or transposition pairs the trained factors: they differ in number or shape",
+        )  # fmt: skip
+    if witness is not None and len(ways) <= MOST_COUPLINGS:
+        return Result("!=", "refuted", (), witness, assumptions, witness.says)
+    equal = _equal_by_chance(a, b, ways, reaches)
+    if equal is not None:
+        return Result("=", "supported", (equal,), assumptions=assumptions,
+                      reason="equal at random points of a finite field in every cell")  # fmt: skip
+    why = next((one.problem for one in reaches if one.problem), "the forms differ and no point shows it")
+    return Result("?", "unknown", assumptions=assumptions, reason=why)
+
+
+def _equal_by_chance(a: Subject, b: Subject, ways: Sequence[Coupling], reaches: Sequence[Reach]) -> str | None:
+    for coupling in ways:
+        try:
+            if all(_agree(a, b, coupling, reach) for reach in reaches):
+                shapes = ", ".join(f"{one.sizes['n']} x {one.sizes['m']}" for one in reaches)
+                return (
+                    f"{POINTS} random points each at {shapes}; for polynomials of degree d a wrong answer has "
+                    f"probability at most (d / 2^31)^{POINTS}"
+                )
+        except (NotExact, NoPoint):
+            return None
+    return None
+
+
+def _agree(a: Subject, b: Subject, coupling: Coupling, reach: Reach) -> bool:
+    for seed in range(POINTS):
+        point = sample([a, b], reach.sizes, seed, coupling=coupling)
+        one = values(a, point)
+        other = evaluated_second(b, point)
+        if any((one[name].value != other[name].value).any() for name in one):
+            return False
+    return True
+
+
+def evaluated_second(b: Subject, point: object) -> dict[str, object]:
+    """The values of the second spec, also where both are the same object."""
+    from specdsl.equivalence.exact.points import Point, evaluated
+
+    assert isinstance(point, Point)
+    side = point.sides[1]
+    if side.subject is not point.sides[0].subject:
+        return dict(values(b, point))
+    with point.arrays.ring.working():
+        return dict(evaluated(b, point, side.trained, point.arrays))

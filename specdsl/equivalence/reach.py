@@ -1,0 +1,220 @@
+"""The reachable sets in one cell: equal by a common parametrisation, contained by certificate, apart by invariants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from specdsl.affine import W
+from specdsl.equivalence.cells import Cell
+from specdsl.equivalence.exact.jacobian import dimension_lower_bound
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.forms.build import Builder
+from specdsl.equivalence.forms.form import Form, World
+from specdsl.equivalence.forms.index import NoForm
+from specdsl.equivalence.sets.containment import Certificate, KnownRank, contained
+from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
+from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.invariants import Separation, separated, shown
+from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names
+from specdsl.equivalence.sets.reductions import reduced
+from specdsl.equivalence.subject import Subject, decomposes_base
+from specdsl.sizes import Number
+
+LARGEST = 16
+"""The most rows or columns of a weight whose dimension is computed."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is known of a dimension at one shape; `is_rigorous`: whether the lower bound holds without doubt."""
+
+    low: int
+    high: int | None
+    is_rigorous: bool
+
+    @property
+    def is_known(self) -> bool:
+        return self.is_rigorous and self.low == self.high
+
+
+@dataclass
+class Reach:
+    """What was found in one cell.
+
+    Attributes:
+        pointwise: the renaming under which both are the same map.
+        a, b: the parametrisations, as the specs have them, and reduced.
+        equal: the renaming under which the reduced ones are the same map.
+        a_in_b, b_in_a: certificates of containment.
+        a_not_in_b, b_not_in_a: why not.
+        translate: whether one is the other, moved.
+        dimensions: of both, at `sizes`.
+        problem: why there are no forms, if there are none.
+    """
+
+    cell: Cell
+    sizes: Mapping[str, Number]
+    pointwise: Renaming | None = None
+    a: Image | None = None
+    b: Image | None = None
+    a_reduced: Image | None = None
+    b_reduced: Image | None = None
+    equal: Renaming | None = None
+    a_in_b: Certificate | None = None
+    b_in_a: Certificate | None = None
+    a_not_in_b: Separation | None = None
+    b_not_in_a: Separation | None = None
+    translate: bool = False
+    dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
+    problem: str = ""
+    assumed: set[str] = field(default_factory=set)
+
+    @property
+    def relation(self) -> str:
+        if self.equal is not None or (self.a_in_b is not None and self.b_in_a is not None):
+            return "="
+        if self.a_in_b is not None:
+            return "<" if self.b_not_in_a is not None else "?"
+        if self.b_in_a is not None:
+            return ">" if self.a_not_in_b is not None else "?"
+        return "x" if self.a_not_in_b is not None and self.b_not_in_a is not None else "?"
+
+    @property
+    def closure(self) -> str:
+        relation = self.relation
+        if relation == "=":
+            return "="
+        if relation in "<>":
+            reason = self.b_not_in_a if relation == "<" else self.a_not_in_b
+            assert reason is not None
+            if reason.is_algebraic:
+                return relation
+            one, other = self.dimensions
+            return "=" if one and other and one.is_known and other.is_known and one.low == other.low else "?"
+        if relation == "x":
+            assert self.a_not_in_b is not None
+            assert self.b_not_in_a is not None
+            return "x" if self.a_not_in_b.is_algebraic and self.b_not_in_a.is_algebraic else "?"
+        one, other = self.dimensions
+        if (self.a_in_b or self.b_in_a) and one and other and one.is_known and other.is_known and one.low == other.low:
+            return "="
+        return "?"
+
+
+def images(a: Subject, b: Subject, cell: Cell, world: World) -> tuple[Image, Image]:
+    """Both specs as maps, in a cell.
+
+    Raises:
+        NoForm: a spec is no sum of networks.
+    """
+    decompose = decomposes_base(a) or decomposes_base(b)
+    found = []
+    for subject in (a, b):
+        builder = Builder(subject, world, decompose, cell.resolved)
+        found.append(Image.of({name: builder.form(node) for name, node in subject.values.items()}, world))
+    return found[0], found[1]
+
+
+def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -> Reach:
+    """Everything that is found of two specs in a cell."""
+    result = Reach(cell, cell.samples[0])
+    world = cell.world()
+    try:
+        result.a, result.b = images(a, b, cell, world)
+        result.pointwise = equal_up_to_names(result.a, result.b)
+        if only_pointwise:
+            return result
+        if result.pointwise is not None:
+            result.equal = result.pointwise
+            result.a_reduced = result.b_reduced = reduced(result.a)
+        else:
+            _compare(result, a, b)
+    except NoForm as problem:
+        result.problem = str(problem)
+    if not only_pointwise:
+        result.dimensions = _dimensions(a, b, result)
+        if result.equal is None:
+            _by_dimension(result)
+    return result
+
+
+def _compare(result: Reach, a: Subject, b: Subject) -> None:
+    assert result.a is not None
+    assert result.b is not None
+    one, other = result.a_reduced, result.b_reduced = reduced(result.a), reduced(result.b)
+    result.equal = equal_up_to_names(one, other)
+    if result.equal is not None:
+        return
+    result.a_in_b = contained(one, other, _known_rank(a, b, result))
+    result.b_in_a = contained(other, one, _known_rank(b, a, result))
+    sizes = result.sizes
+    if result.a_in_b is None:
+        result.a_not_in_b = separated(one, other, sizes)
+    if result.b_in_a is None:
+        result.b_not_in_a = separated(other, one, sizes)
+    if result.a_in_b is None and result.b_in_a is None:
+        result.translate = _is_translate(one, other)
+
+
+def _known_rank(subject: Subject, other: Subject, result: Reach) -> KnownRank | None:
+    """The bound of the rank of `W' - W` that the expression says."""
+    bound = subject.spec.facts.rank_bound
+    if bound is None or "W'" not in subject.values:
+        return None
+    assert result.a is not None
+    decompose = decomposes_base(subject) or decomposes_base(other)
+    base = Builder(subject, result.a.world, decompose, result.cell.resolved).form(W)
+    return KnownRank("W'", base, result.cell.resolved(subject.size(bound)))
+
+
+def _is_translate(a: Image, b: Image) -> bool:
+    """Whether both are the same but for a fixed value that is added."""
+    moved = [Image({target: _moving(form) for target, form in image.forms.items()}, image.factors, image.world)
+             for image in (a, b)]  # fmt: skip
+    return equal_up_to_names(*moved) is not None
+
+
+def _moving(form: Form) -> Form:
+    return Form.of(form.axes, [term for term in form.terms.values() if term.trained], form.world)
+
+
+def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, Bounds | None]:
+    if max(result.sizes["n"], result.sizes["m"]) > LARGEST:
+        return None, None
+    images_ = (result.a_reduced or result.a, result.b_reduced or result.b)
+    return _bounds(a, images_[0], result), _bounds(b, images_[1], result)
+
+
+def _bounds(subject: Subject, image: Image | None, result: Reach) -> Bounds | None:
+    high: int | None = None
+    if image is not None:
+        try:
+            high = upper_bound(image, result.sizes)
+        except (NotExact, NoPoint, NoForm, ValueError):
+            high = None
+    if image is not None:
+        try:
+            return Bounds(lower_bound(image, result.sizes), high, True)
+        except (NotExact, NoPoint, NoForm):
+            pass
+    try:
+        low = dimension_lower_bound(subject, result.sizes, tries=1)
+    except (NotExact, NoPoint):
+        return None if high is None else Bounds(0, high, True)
+    return Bounds(low.dimension, high, low.is_rigorous)
+
+
+def _by_dimension(result: Reach) -> None:
+    one, other = result.dimensions
+    if one is None or other is None:
+        return
+    where = shown(result.sizes)
+    if result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None:
+        if one.low > other.high:
+            says = f"a has dimension {one.low} or more, b at most {other.high} ({where})"
+            result.a_not_in_b = Separation(says, True, result.sizes)
+    if result.b_in_a is None and result.b_not_in_a is None and other.is_rigorous and one.high is not None:
+        if other.low > one.high:
+            says = f"b has dimension {other.low} or more, a at most {one.high} ({where})"
+            result.b_not_in_a = Separation(says, True, result.sizes)

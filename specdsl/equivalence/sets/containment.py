@@ -1,0 +1,156 @@
+"""Containment by certificate: values of b's factors, over those of a, that give a's value back exactly."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from specdsl.equivalence.forms.form import Atom, Form, Term
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm
+from specdsl.equivalence.forms.text import form_text
+from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.matching import candidates, frozen_renamings
+from specdsl.equivalence.sets.rank import rank_bound
+from specdsl.sizes import Size
+
+MOST_TRIED = 600
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """`b(values(a)) = a`, checked exactly.
+
+    Attributes:
+        values: every factor of b as text over the factors of a.
+        reason: what else was used (a bound of a rank).
+    """
+
+    values: Mapping[str, str]
+    reason: str = ""
+
+    def lines(self) -> tuple[str, ...]:
+        return tuple(f"{name} := {text}" for name, text in self.values.items()) + (
+            (self.reason,) if self.reason else ()
+        )
+
+
+@dataclass(frozen=True)
+class KnownRank:
+    """What the expression of a says beside its form: the rank of `value - base` is at most `bound`."""
+
+    target: str
+    base: Form
+    bound: Size
+
+
+def contained(a: Image, b: Image, known: KnownRank | None = None) -> Certificate | None:
+    """A certificate that every value of a is one of b, or None if none was found."""
+    tried = 0
+    for forms in frozen_renamings(a.forms, b.forms):
+        theirs = Image(forms, b.factors, b.world, b.steps)
+        for certificate in _certificates(a, theirs, known):
+            tried += 1
+            if certificate is not None:
+                return certificate
+            if tried > MOST_TRIED:
+                return None
+    return None
+
+
+def _certificates(a: Image, b: Image, known: KnownRank | None) -> Iterator[Certificate | None]:
+    """Certificates, and None for everything that was tried in vain."""
+    solvable = [name for name in b.factors if _is_addend(b, name)]
+    for name in solvable:
+        others = [other for other in b.factors if other != name]
+        for chosen in _assignments(a, b, others):
+            yield _solved(a, b, name, chosen, known)
+    for chosen in _assignments(a, b, list(b.factors)):
+        yield _checked(a, b, chosen)
+
+
+def _assignments(a: Image, b: Image, names: list[str]) -> Iterator[dict[str, Form]]:
+    options = [candidates(a, b.factors[name]) for name in names]
+    for several in itertools.product(*options):
+        yield {name: form for name, (_, form) in zip(names, several, strict=True)}
+
+
+def _checked(a: Image, b: Image, chosen: Mapping[str, Form]) -> Certificate | None:
+    try:
+        made = b.put(chosen)
+    except NoForm:
+        return None
+    if any(made[target] != a.forms[target] for target in made):
+        return None
+    return Certificate({name: form_text(form) for name, form in chosen.items()})
+
+
+def _is_addend(b: Image, name: str) -> bool:
+    """Whether the factor stands alone as a summand of the only value that reads it."""
+    uses = b.uses(name)
+    if len(uses) != 1 or uses[0].atom is None or b.factors[name].orthonormal:
+        return False
+    use = uses[0]
+    assert use.atom is not None
+    slots = tuple(slot for slot in use.term.out if slot)
+    plain = use.atom.slots == slots or use.atom.slots == slots[::-1]
+    flat = all(len(slot) == 1 and slot[0].offset == ZERO for slot in slots)
+    return not use.rest and plain and flat and len({slot[0].var for slot in slots}) == len(slots)
+
+
+def _solved(a: Image, b: Image, name: str, chosen: Mapping[str, Form], known: KnownRank | None) -> Certificate | None:
+    """The factor that remains is what is missing; whether it may be is a question of its rank and range."""
+    (use,) = b.uses(name)
+    assert use.atom is not None
+    space = b.factors[name]
+    try:
+        rest = {target: form.put({**chosen}) for target, form in b.forms.items()}
+        others = {target: _without(form, name) for target, form in rest.items()}
+        if any(others[target] != a.forms[target] for target in others if target != use.target):
+            return None
+        value = (a.forms[use.target] - others[use.target]).scaled(ONE / use.term.coefficient)
+    except NoForm:
+        return None
+    kept = [axis for axis, size in enumerate(value.axes) if size != ONE]
+    if len(kept) != len(value.axes):
+        value = Form.of([value.axes[axis] for axis in kept],
+                        [Term(t.coefficient, t.atoms, tuple(t.out[axis] for axis in kept)) for t in value.terms.values()],
+                        value.world)  # fmt: skip
+    if use.atom.slots != tuple(slot for slot in use.term.out if slot):
+        value = value.transposed((1, 0))
+    if "x" in value.reads:
+        return None
+    reason = ""
+    if space.rank is not None:
+        bound = rank_bound(value)
+        if known is not None and known.target == use.target and others[use.target] == known.base:
+            bound = known.bound if bound is None or b.world.at_most(known.bound, bound) else bound
+        if bound is None or not b.world.at_most(bound, space.rank):
+            return None
+        reason = f"the rank of {name} is at most {bound}"
+    if space.range != "real" and not _is_within(value, space.range, a):
+        return None
+    found = {other: form_text(form) for other, form in chosen.items()} | {name: form_text(value)}
+    return Certificate(found, reason)
+
+
+def _without(form: Form, name: str) -> Form:
+    return Form.of(form.axes, [term for term in form.terms.values() if name not in term.trained], form.world)
+
+
+def _is_within(value: Form, wanted: str, a: Image) -> bool:
+    """Whether a value is a factor of a (or a product of such) whose entries are in range."""
+    from specdsl.equivalence.sets.image import RANGES
+
+    if len(value.terms) != 1:
+        return False
+    (term,) = value.terms.values()
+    number = term.coefficient.constant
+    if number is None or number <= 0 or len(term.atoms) != 1 or term.atoms[0].key.kind != "trained":
+        return False
+    return wanted in RANGES.get(a.factors[term.atoms[0].key.name].range, frozenset()) and (
+        number == 1 or wanted in ("nonnegative", "positive")
+    )
+
+
+__all__ = ["Atom", "Certificate", "Size", "contained"]

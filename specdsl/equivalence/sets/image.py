@@ -1,0 +1,200 @@
+"""The reachable set of a spec as the image of a map: forms over free factors, and what each factor runs over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
+from specdsl.equivalence.forms.index import ONE
+from specdsl.equivalence.sets.rank import remember
+from specdsl.sizes import Size
+
+RANGES = {
+    "real": frozenset({"real"}),
+    "nonnegative": frozenset({"real", "nonnegative"}),
+    "positive": frozenset({"real", "nonnegative", "positive"}),
+    "unit": frozenset({"real", "nonnegative", "positive", "unit"}),
+    "within one": frozenset({"real", "within one"}),
+    "at most one": frozenset({"real", "at most one"}),
+    "rotations": frozenset({"rotations"}),
+    "reflections": frozenset({"reflections"}),
+}
+"""What a factor runs over, with every range that contains it. Of entries: all numbers, `>= 0`, `> 0`, between 0 and 1,
+between -1 and 1 without and with the ends. Of square matrices: Cayley transforms of all skew matrices, which are the
+rotations without the eigenvalue -1; products of at most `count` reflections, which are the orthogonal matrices H with
+`rank(H - eye) <= count`."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a factor runs over.
+
+    Attributes:
+        axes: without those of size 1.
+        range: of its entries; see `RANGES`.
+        rank: at most this rank, for a matrix that stands for a product of two.
+        orthonormal: axes over which it contracts to the identity.
+        count: of reflections.
+    """
+
+    axes: tuple[Size, ...]
+    range: str = "real"
+    rank: Size | None = None
+    orthonormal: frozenset[int] = frozenset()
+    count: Size | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is a whole linear space."""
+        return self.range == "real" and self.rank is None and not self.orthonormal
+
+    def key(self, name: str) -> Key:
+        """The atom of a factor that runs over this."""
+        text = self.range if self.rank is None else f"rank<={self.rank}"
+        if self.rank is not None:
+            remember(text, self.rank)
+        if self.count is not None:
+            text = f"{self.range}<={self.count}"
+        return Key("trained", name, self.axes, orthonormal=self.orthonormal, range=text)
+
+    @property
+    def dimension(self) -> Size:
+        """The dimension of the set of its values."""
+        product = ONE
+        for size in self.axes:
+            product = product * size
+        if self.rank is not None:
+            n, m = self.axes
+            return self.rank * (n + m - self.rank)
+        if self.range == "rotations":
+            return product / self.axes[-1] * (self.axes[-1] - 1) / 2
+        if self.count is not None:
+            return self.count * self.axes[0] - self.count * (self.count + 1) / 2
+        if self.orthonormal:
+            n, m = self.axes
+            r = n if 0 not in self.orthonormal else m
+            return product - r * (r + 1) / 2
+        return product
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of the parametrisation that leaves the image as it is.
+
+    Attributes:
+        rule: the name of the rule.
+        down: old factors by new ones, as text.
+        up: new factors by old ones, as text.
+        condition: what has to hold, if anything.
+    """
+
+    rule: str
+    down: Mapping[str, str]
+    up: Mapping[str, str]
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A parametrised set.
+
+    Attributes:
+        forms: the compared values over `factors`.
+        factors: what each trained factor in them runs over.
+        steps: how it came from the spec's own factors.
+    """
+
+    forms: Mapping[str, Form]
+    factors: Mapping[str, Space]
+    world: World
+    steps: tuple[Step, ...] = field(default=())
+
+    @staticmethod
+    def of(forms: Mapping[str, Form], world: World) -> Image:
+        """The image as the spec has it."""
+        factors: dict[str, Space] = {}
+        for key in keys_of(forms):
+            if key.kind == "trained":
+                factors[key.name] = Space(key.axes, orthonormal=key.orthonormal)
+        return Image(forms, dict(sorted(factors.items())), world)
+
+    @cached_property
+    def token(self) -> str:
+        return " ; ".join(f"{name} = {form.token}" for name, form in self.forms.items())
+
+    @cached_property
+    def complexity(self) -> tuple[int, int, int]:
+        """Rules make this smaller: the number of atoms and terms, of factors, and of what holds factors."""
+        held = sum(bool(space.orthonormal) + (space.rank is not None) for space in self.factors.values())
+        return sum(map(_weight, self.forms.values())), len(self.factors), held
+
+    def put(self, values: Mapping[str, Form]) -> dict[str, Form]:
+        return {name: form.put(values) for name, form in self.forms.items()}
+
+    def over(self, forms: Mapping[str, Form], factors: Mapping[str, Space], step: Step) -> Image:
+        """The image after a step; factors that nothing reads are dropped."""
+        read = frozenset().union(*(form.trained for form in forms.values()))
+        kept = {name: space for name, space in sorted(factors.items()) if name in read}
+        return replace(self, forms=dict(forms), factors=kept, steps=(*self.steps, step))
+
+    def fresh_name(self, *wanted: str) -> str:
+        """A name for a new factor that no factor has or had."""
+        taken = {*self.factors, *(name for step in self.steps for name in (*step.down, *step.up))}
+        name = wanted[0] if wanted else "T"
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{wanted[0] if wanted else 'T'}{count}"
+        return name
+
+    def terms(self) -> Iterator[tuple[str, Term]]:
+        for name, form in self.forms.items():
+            for term in form.terms.values():
+                yield name, term
+
+    def uses(self, name: str) -> list[Use]:
+        """Every term that reads a factor, with its atom there; `atom` is None where it is inside an operator."""
+        found = []
+        for target, term in self.terms():
+            if name not in term.trained:
+                continue
+            own = [atom for atom in term.atoms if atom.key.kind == "trained" and atom.key.name == name]
+            inside = any(name in atom.key.trained for atom in term.atoms if atom not in own)
+            plain = own[0] if len(own) == 1 and own[0].power == 1 and not inside else None
+            found.append(Use(target, term, plain))
+        return found
+
+
+@dataclass(frozen=True)
+class Use:
+    """A term that reads a factor once (`atom`), or in another way."""
+
+    target: str
+    term: Term
+    atom: Atom | None
+
+    @property
+    def rest(self) -> list[Atom]:
+        return [atom for atom in self.term.atoms if atom is not self.atom]
+
+
+def keys_of(forms: Mapping[str, Form]) -> Iterator[Key]:
+    """Every key in forms, those inside operators too."""
+    waiting = list(forms.values())
+    while waiting:
+        form = waiting.pop()
+        for term in form.terms.values():
+            for atom in term.atoms:
+                yield atom.key
+                waiting.extend(atom.key.arguments)
+
+
+def _weight(form: Form) -> int:
+    return sum(
+        2
+        + (term.coefficient not in (ONE, -ONE))
+        + sum(1 + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
+        for term in form.terms.values()
+    )

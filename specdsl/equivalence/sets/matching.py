@@ -1,0 +1,229 @@
+"""Renamings: the ways in which the factors of one spec can stand for those of another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
+from specdsl.equivalence.forms.index import ONE, slot_of
+from specdsl.equivalence.sets.image import RANGES, Image, Space
+from specdsl.sizes import Size
+
+MOST_RENAMINGS = 2000
+
+
+@dataclass(frozen=True)
+class Renaming:
+    """A factor of b for each of a: its name, and whether it stands there transposed.
+
+    Attributes:
+        names: from factors of b to `(factor of a, is transposed)`.
+    """
+
+    names: Mapping[str, tuple[str, bool]]
+
+    def text(self) -> str:
+        moved = [f"{b} = {a}{'.T' if flipped else ''}" for b, (a, flipped) in self.names.items() if b != a or flipped]
+        return ", ".join(moved) if moved else "the same factors"
+
+
+def _orders(of: Space, wanted: Space) -> Iterator[bool]:
+    if (
+        (of.range, of.count) != (wanted.range, wanted.count)
+        or (of.rank is None) != (wanted.rank is None)
+        or of.rank != wanted.rank
+    ):
+        return
+    if of.axes == wanted.axes and of.orthonormal == wanted.orthonormal:
+        yield False
+    flipped = frozenset(1 - axis for axis in of.orthonormal)
+    if len(of.axes) == 2 and of.axes[::-1] == wanted.axes and flipped == wanted.orthonormal:
+        yield True
+
+
+def renamings(a: Mapping[str, Space], b: Mapping[str, Space]) -> Iterator[Renaming]:
+    """Every way to name the factors of b after those of a, one by one; equal names first."""
+    if len(a) != len(b):
+        return
+    count = 0
+    names = sorted(b)
+    options = [
+        [
+            (name, flipped)
+            for name in sorted(a, key=lambda one: one != wanted)
+            for flipped in _orders(a[name], b[wanted])
+        ]
+        for wanted in names
+    ]
+
+    def extended(place: int, used: frozenset[str], chosen: list[tuple[str, bool]]) -> Iterator[Renaming]:
+        nonlocal count
+        if place == len(names):
+            count += 1
+            yield Renaming(dict(zip(names, chosen, strict=True)))
+            return
+        for name, flipped in options[place]:
+            if name not in used and count < MOST_RENAMINGS:
+                yield from extended(place + 1, used | {name}, [*chosen, (name, flipped)])
+
+    yield from extended(0, frozenset(), [])
+
+
+def renamed(forms: Mapping[str, Form], renaming: Renaming, spaces: Mapping[str, Space]) -> dict[str, Form]:
+    """Forms of b over the factors of a."""
+    return {target: _renamed(form, renaming, spaces) for target, form in forms.items()}
+
+
+def _renamed(form: Form, renaming: Renaming, spaces: Mapping[str, Space]) -> Form:
+    terms = []
+    for term in form.terms.values():
+        atoms = []
+        for atom in term.atoms:
+            atoms.append(_renamed_atom(atom, renaming, spaces))
+        terms.append(Term(term.coefficient, tuple(atoms), term.out))
+    return Form.of(form.axes, terms, form.world)
+
+
+def _renamed_atom(atom: Atom, renaming: Renaming, spaces: Mapping[str, Space]) -> Atom:
+    key = atom.key
+    if key.kind == "trained" and key.name in renaming.names:
+        name, flipped = renaming.names[key.name]
+        return Atom(spaces[name].key(name), atom.slots[::-1] if flipped else atom.slots, atom.power)
+    if key.kind == "start" and key.name in renaming.names:
+        name, flipped = renaming.names[key.name]
+        axes = key.axes[::-1] if flipped else key.axes
+        return Atom(Key("start", name, axes), atom.slots[::-1] if flipped else atom.slots, atom.power)
+    if not key.arguments:
+        return atom
+    arguments = tuple(_renamed(argument, renaming, spaces) for argument in key.arguments)
+    return Atom(
+        Key(key.kind, key.name, key.axes, key.options, arguments, key.orthonormal, key.range), atom.slots, atom.power
+    )
+
+
+def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form]) -> Iterator[dict[str, Form]]:
+    """The forms of b with its frozen random factors named as those of a, in every way that fits.
+
+    Frozen draws of equal shape and law are taken as equal draws, as `same A0` says.
+    """
+    theirs, ours = _frozen(b), _frozen(a)
+    yield dict(b)
+    if set(theirs) == set(ours) or len(theirs) > 4 or len(ours) > 6:
+        return
+    names = sorted(theirs)
+    for chosen in itertools.permutations(sorted(ours), min(len(names), len(ours))):
+        mapping = {
+            name: other
+            for name, other in zip(names, chosen, strict=False)
+            if theirs[name].axes == ours[other].axes and theirs[name].options == ours[other].options
+        }
+        if len(mapping) == min(len(names), len(ours)) and any(name != other for name, other in mapping.items()):
+            yield {target: _with_keys(form, {name: ours[other] for name, other in mapping.items()})
+                   for target, form in b.items()}  # fmt: skip
+
+
+def _with_keys(form: Form, keys: Mapping[str, Key]) -> Form:
+    return form.mapped(lambda key: keys[key.name] if key.kind == "frozen" and key.name in keys else key)
+
+
+def _frozen(forms: Mapping[str, Form]) -> dict[str, Key]:
+    from specdsl.equivalence.sets.image import keys_of
+
+    return {key.name: key for key in keys_of(forms) if key.kind == "frozen" and key.options}
+
+
+def equal_up_to_names(a: Image, b: Image) -> Renaming | None:
+    """A renaming under which both are the same map, or None."""
+    for theirs in frozen_renamings(a.forms, b.forms):
+        for renaming in renamings(a.factors, b.factors):
+            if renamed(theirs, renaming, a.factors) == dict(a.forms):
+                return renaming
+    return None
+
+
+def fits(value: Space, wanted: Space, world: World) -> bool:
+    """Whether every value of one space is one of another, as far as range, rank and orthonormality go."""
+    if wanted.range == "reflections" and value.range in ("rotations", "reflections"):
+        assert wanted.count is not None
+        most = value.count or _whole(value.axes)
+        return world.at_most(most, wanted.count)
+    if wanted.range == value.range == "rotations":
+        return True
+    if wanted.range not in RANGES.get(value.range, frozenset()) or wanted.orthonormal - value.orthonormal:
+        return False
+    if wanted.rank is None:
+        return True
+    if value.rank is not None:
+        return world.at_most(value.rank, wanted.rank)
+    return any(world.at_most(size, wanted.rank) for size in value.axes)
+
+
+def _whole(axes: tuple[Size, ...]) -> Size:
+    """The number of rows of the block diagonal matrix of a stack."""
+    return axes[0] if len(axes) == 2 else axes[0] * axes[1]
+
+
+def _blocks(name: str, space: Space, wanted: Space, world: World) -> Iterator[Form]:
+    """A rotation, or a stack of rotations as the blocks of larger ones."""
+    if space.range not in ("rotations", "reflections") or _whole(space.axes) != _whole(wanted.axes):
+        return
+    if not fits(space, wanted, world):
+        return
+    small, large = space.axes[-1], wanted.axes[-1]
+    if small == large and len(space.axes) == len(wanted.axes):
+        yield Form.of(wanted.axes, _plain(name, space), world)
+        return
+    inside = large / small
+    if len(space.axes) != 3 or not world.at_most(ONE, inside) or len(inside.terms) != 1:
+        return
+    outer, inner, row, column = (slot_of(size) for size in (
+        ONE if len(wanted.axes) == 2 else wanted.axes[0], inside, small, small))  # fmt: skip
+    atom = Atom(space.key(name), ((*outer, *inner), row, column))
+    out = ((*inner, *row), (*inner, *column))
+    yield Form.of(wanted.axes, [Term(ONE, (atom,), out if len(wanted.axes) == 2 else (outer, *out))], world)
+
+
+def _plain(name: str, space: Space) -> list[Term]:
+    slots = tuple(slot_of(size) for size in space.axes)
+    return [Term(ONE, (Atom(space.key(name), slots),), slots)]
+
+
+def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
+    """Values over the factors of a that a factor of b may take: factors of its shape, ones, the identity, zeros."""
+    from specdsl.equivalence.sets import values
+
+    found: list[tuple[str, Form]] = []
+    if wanted.range in ("rotations", "reflections"):
+        for name, space in a.factors.items():
+            found += [(name, form) for form in _blocks(name, space, wanted, a.world)]
+        return found
+    for name, space in a.factors.items():
+        if not fits(space, wanted, a.world):
+            continue
+        if space.axes == wanted.axes:
+            found.append((name, values.factor(name, space, a.world)))
+        if len(space.axes) == 2 and space.axes[::-1] == wanted.axes:
+            found.append((f"{name}.T", values.factor(name, space, a.world, (1, 0))))
+        if len(space.axes) == len(wanted.axes) and space.axes != wanted.axes and wanted.rank is None:
+            short = [axis for axis in range(len(space.axes)) if space.axes[axis] != wanted.axes[axis]]
+            if len(short) == 1 and a.world.at_most(space.axes[short[0]], wanted.axes[short[0]]):
+                found.append((f"[{name}, 0]", values.padded(name, space, short[0], wanted.axes[short[0]], a.world)))
+    if not wanted.orthonormal:
+        if wanted.range in ("real", "nonnegative", "positive", "at most one") and (
+            wanted.rank is None or a.world.at_most(ONE, wanted.rank)
+        ):
+            found.append(("1", values.ones(wanted.axes, a.world)))
+        if wanted.range in ("real", "nonnegative", "within one", "at most one"):
+            found.append(("0", values.zeros(wanted.axes, a.world)))
+        if len(wanted.axes) == 2 and wanted.range == "real" and wanted.rank is None:
+            found.append(("eye", values.eye(*wanted.axes, a.world)))
+        frozen = {atom.key for form in a.forms.values() for term in form.terms.values() for atom in term.atoms
+                  if atom.key.kind in ("frozen", "draw", "part", "start") and wanted.range == "real"}  # fmt: skip
+        for key in sorted(frozen, key=lambda one: one.token):
+            if key.axes == wanted.axes and (wanted.rank is None or any(
+                    a.world.at_most(size, wanted.rank) for size in key.axes)):  # fmt: skip
+                slots = tuple(slot_of(size) for size in key.axes)
+                found.append((key.name, Form.of(key.axes, [Term(ONE, (Atom(key, slots),), slots)], a.world)))
+    return found

@@ -1,0 +1,90 @@
+"""Bounds of ranks by cuts: how large a matrix's rank can be is read off the indices that join its two sides."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+
+from specdsl.equivalence.forms.form import Atom, Form, Term
+from specdsl.equivalence.forms.index import ONE, ZERO, Var
+from specdsl.sizes import Size
+
+MOST_ATOMS = 10
+
+
+def rank_bound(form: Form) -> Size | None:
+    """A bound of the rank of a matrix for all values of its factors; None where no cut says less than its sizes."""
+    if len(form.axes) != 2:
+        return None
+    total = ZERO
+    for term in form.terms.values():
+        rows = {place.var for place in term.out[0]}
+        columns = {place.var for place in term.out[1]}
+        bound = cut(term, rows, columns, form)
+        if bound is None:
+            return None
+        total = total + bound
+    return total
+
+
+def cut(term: Term, left: set[Var], right: set[Var], form: Form) -> Size | None:
+    """The smallest product of sizes of indices that separate two groups of a term's open indices."""
+    if len(term.atoms) > MOST_ATOMS:
+        return None
+    pieces = [piece for atom in term.atoms for piece in _pieces(atom)]
+    inner = [edge for edge in (_rank_of(atom) for atom in term.atoms) if edge is not None]
+    best: Size | None = None
+    for sides in itertools.product((False, True), repeat=len(pieces)):
+        price = _price(pieces, sides, left, right, inner)
+        if price is not None and (best is None or form.world.at_most(price, best)):
+            best = price
+    return best
+
+
+Piece = tuple[int, frozenset[Var]]
+
+
+def _pieces(atom: Atom) -> list[Piece]:
+    """An atom as one node, or as two where its rank is bounded and it stands unpowered."""
+    if _rank_of(atom) is not None:
+        return [(id(atom), frozenset(place.var for place in slot)) for slot in atom.slots]
+    return [(id(atom), frozenset(atom.vars))]
+
+
+def _rank_of(atom: Atom) -> tuple[int, Size] | None:
+    found = re.fullmatch(r"rank<=(.+)", atom.key.range)
+    if found is None or len(atom.slots) != 2 or atom.power != 1:
+        return None
+    return id(atom), _RANKS[atom.key.range]
+
+
+_RANKS: dict[str, Size] = {}
+
+
+def remember(text: str, size: Size) -> None:
+    """Make the rank that a factor's range names known to the cuts."""
+    _RANKS[text] = size
+
+
+def _price(
+    pieces: Sequence[Piece], sides: Sequence[bool], left: set[Var], right: set[Var], inner: Sequence[tuple[int, Size]]
+) -> Size | None:
+    touched: dict[Var, set[bool]] = {}
+    for var in left:
+        touched.setdefault(var, set()).add(False)
+    for var in right:
+        touched.setdefault(var, set()).add(True)
+    where: dict[int, set[bool]] = {}
+    for (owner, variables), side in zip(pieces, sides, strict=True):
+        where.setdefault(owner, set()).add(side)
+        for var in variables:
+            touched.setdefault(var, set()).add(side)
+    price = ONE
+    for var, both in touched.items():
+        if len(both) == 2:
+            price = price * var.size
+    for owner, size in inner:
+        if len(where[owner]) == 2:
+            price = price * size
+    return price

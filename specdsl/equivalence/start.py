@@ -1,0 +1,195 @@
+"""The starts: whether both begin at the base, and how they move from there.
+
+In its first step gradient descent moves the value by `J D J.T` times the gradient, with J the Jacobian at the start
+(through `stop` nothing flows) and D the factors' learning rates. Random starts of equal law and shape are taken as
+equal draws, in the pairing that brings the two closest.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from specdsl.equivalence.exact import elimination
+from specdsl.equivalence.exact.field import PRIMES
+from specdsl.equivalence.exact.jacobian import jacobian
+from specdsl.equivalence.exact.points import Coupling, Point, Rename, sample
+from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.reach import LARGEST, Reach
+from specdsl.equivalence.subject import Subject
+from specdsl.equivalence.verdict import StartResult
+from specdsl.ir import Apply
+from specdsl.sizes import Size
+
+PRIME = PRIMES[0]
+RANKING = ("same", "proportional", "contained", "different")
+MOST_PAIRINGS = 24
+
+
+def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[str, ...]) -> StartResult:
+    """The verdict over all cells."""
+    identity_a, identity_b = (subject.spec.facts.starts_at_base for subject in (a, b))
+    found: list[tuple[str, str | None, str | None]] = []
+    reason = ""
+    for one in reaches:
+        if max(one.sizes["n"], one.sizes["m"]) > LARGEST:
+            reason = "the specs' sizes are too large for an exact evaluation"
+            continue
+        try:
+            found.append(_best(a, b, one))
+        except (NotExact, NoPoint) as problem:
+            reason = f"the Jacobian at the start is not exact: {problem}"
+    kinds = {kind for kind, _, _ in found}
+    if len(found) < len(reaches) or len(kinds) != 1 or not found:
+        if len(kinds) > 1:
+            reason = "it differs between shapes: " + ", ".join(
+                f"{kind} for {one.cell.name}" for (kind, _, _), one in zip(found, reaches, strict=False)
+            )
+        return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
+                           identity_b=identity_b)  # fmt: skip
+    kind, ratio, direction = found[0]
+    if kind == "different" and any(_laws_differ(a, b, one) for one in reaches):
+        return StartResult("?", "unknown", assumptions=assumptions, identity_a=identity_a, identity_b=identity_b,
+                           reason="random starts of one shape have different laws, which can be paired in many ways")  # fmt: skip
+    status = "refuted" if kind == "different" else "supported"
+    return StartResult(
+        {"same": "=", "proportional": "~", "contained": "<" if direction == "a in b" else ">"}.get(kind, "x"),
+        status, assumptions=assumptions, reason=_REASONS[kind], identity_a=identity_a, identity_b=identity_b,
+        kernel=kind, ratio=ratio, direction=direction,
+    )  # fmt: skip
+
+
+_REASONS = {
+    "same": "J D J.T is the same matrix at random starts over a finite field",
+    "proportional": "J D J.T of a is that of b times the ratio, at random starts over a finite field",
+    "contained": "one tangent space contains the other at random starts over a finite field",
+    "different": "the tangent kernels differ at an exact random start",
+}
+
+
+def _best(a: Subject, b: Subject, reach: Reach) -> tuple[str, str | None, str | None]:
+    best: tuple[str, str | None, str | None] | None = None
+    for coupling in itertools.islice(pairings(a, b, reach), MOST_PAIRINGS):
+        found = _compared(a, b, reach, coupling)
+        if best is None or RANKING.index(found[0]) < RANKING.index(best[0]):
+            best = found
+        if best[0] == "same":
+            break
+    assert best is not None
+    return best
+
+
+def pairings(a: Subject, b: Subject, reach: Reach) -> Iterator[Coupling]:
+    """Ways to take random starts of b as draws of a: of equal law and shape, as many as can be."""
+    ours, theirs = _draws(a, reach), _draws(b, reach)
+    options: list[list[Rename | None]] = []
+    names = sorted(theirs)
+    for name in names:
+        law, axes = theirs[name]
+        fits: list[Rename | None] = []
+        for owner in sorted(ours, key=lambda one, wanted=name: one != wanted):
+            their_law, their_axes = ours[owner]
+            if law == their_law and axes == their_axes:
+                fits.append(Rename(owner, False))
+            elif law == their_law and len(axes) == 2 and axes[::-1] == their_axes:
+                fits.append(Rename(owner, True))
+        options.append([*fits, None])
+    seen = 0
+    for chosen in itertools.product(*options):
+        owners = [one.name for one in chosen if one is not None]
+        if len(owners) != len(set(owners)):
+            continue
+        seen += 1
+        yield {
+            name: one if one is not None else Rename(f"{name} of b", False)
+            for name, one in zip(names, chosen, strict=True)
+        }
+    if not seen:
+        yield {}
+
+
+Law = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def _draws(subject: Subject, reach: Reach) -> dict[str, tuple[Law, tuple[Size, ...]]]:
+    """The factors with a random start, with its law and its axes (those of size 1 left out)."""
+    found = {}
+    for name, factor in subject.ir.factors.items():
+        node = factor.start
+        if isinstance(node, Apply) and node.definition.draw is not None and node.option("seed") is None:
+            options = tuple((key, str(value)) for key, value in node.options if key not in ("label", "shape", "fan"))
+            axes = tuple(reach.cell.resolved(subject.size(size)) for size in factor.shape)
+            found[name] = ((node.operator, options), tuple(size for size in axes if size != Size.of(1)))
+    return found
+
+
+def _laws_differ(a: Subject, b: Subject, reach: Reach) -> bool:
+    """Whether both specs have a random start of one shape that no law is left for in the other."""
+    ours, theirs = list(_draws(a, reach).values()), list(_draws(b, reach).values())
+    for draw in list(ours):
+        if draw in theirs:
+            ours.remove(draw)
+            theirs.remove(draw)
+    return any(sorted(map(str, one[1])) == sorted(map(str, other[1])) for one in ours for other in theirs)
+
+
+def _compared(a: Subject, b: Subject, reach: Reach, coupling: Coupling) -> tuple[str, str | None, str | None]:
+    point = sample([a, b], reach.sizes, 0, kind="start", coupling=coupling)
+    one, other = _scaled(a, point, 0), _scaled(b, point, 1)
+    kernel_a, kernel_b = _kernel(*one), _kernel(*other)
+    if np.array_equal(kernel_a, kernel_b):
+        return "same", "1", None
+    ratio = _ratio(kernel_a, kernel_b)
+    if ratio is not None:
+        return "proportional", ratio, None
+    space_a, space_b = (matrix[:, [bool(rate) for rate in rates]] for matrix, rates in (one, other))
+    rank_a, rank_b = (elimination.rank(space, PRIME) for space in (space_a, space_b))
+    both = elimination.rank(np.hstack([space_a, space_b]), PRIME)
+    if both == rank_b and rank_a < rank_b:
+        return "contained", None, "a in b"
+    if both == rank_a and rank_b < rank_a:
+        return "contained", None, "b in a"
+    return "different", None, None
+
+
+def _scaled(subject: Subject, point: Point, place: int) -> tuple[np.ndarray, list[int]]:
+    """The Jacobian at the start and the rate of each of its columns."""
+    side = point.sides[place]
+    one = Point(point.arrays, point.environment, point.site, (side,), point.known)
+    found = jacobian(subject, one, stops=True)
+    rates = {name: factor.lr for name, factor in subject.ir.factors.items()}
+    numbers = []
+    for name, _ in found.columns:
+        rate = Fraction(str(rates[name])) if rates[name] is not None else Fraction(1)
+        numbers.append(rate.numerator * pow(rate.denominator, -1, PRIME) % PRIME)
+    return found.matrix % PRIME, numbers
+
+
+def _kernel(matrix: np.ndarray, rates: Sequence[int]) -> np.ndarray:
+    weighted = (matrix.astype(object) * np.array(list(rates), dtype=object)) % PRIME
+    return weighted.dot(matrix.T.astype(object)) % PRIME
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> str | None:
+    """The number c with `a = c * b`, written as a fraction of small numbers where it is one."""
+    places = np.argwhere(b != 0)
+    if not len(places) or not a.any():
+        return None
+    place = tuple(places[0])
+    ratio = int(a[place]) * pow(int(b[place]), -1, PRIME) % PRIME
+    if not np.array_equal((b * ratio) % PRIME, a):
+        return None
+    return _small_fraction(ratio)
+
+
+def _small_fraction(value: int) -> str | None:
+    """The fraction with the smallest numerator and denominator that is this modulo the prime."""
+    for bottom in range(1, 2000):
+        top = value * bottom % PRIME
+        top = top - PRIME if top > PRIME // 2 else top
+        if abs(top) < 200_000:
+            return str(Fraction(top, bottom))
+    return None
