@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from specdsl.reference import weight
     from specdsl.runtime.adapter import Adapter
     from specdsl.runtime.attach import attach
+    from specdsl.runtime.interchange.import_peft import import_peft
     from specdsl.runtime.load import load
 
 __version__ = VERSION
@@ -47,6 +48,7 @@ __version__ = VERSION
 _LATER = {
     "attach": "specdsl.runtime.attach",
     "load": "specdsl.runtime.load",
+    "import_peft": "specdsl.runtime.interchange.import_peft",
     "Adapter": "specdsl.runtime.adapter",
     "Verdict": "specdsl.equivalence.verdict",
     "equivalent": "specdsl.equivalence.decide",
@@ -57,7 +59,7 @@ __all__ = [
     "Adapter", "Option", "Spec", "SpecCheckpointError", "SpecDataError", "SpecError", "SpecErrors", "SpecFileError",
     "SpecLimitError", "SpecMergeError", "SpecNameError", "SpecNotBuiltError", "SpecOperatorError", "SpecSettingError",
     "SpecShapeError", "SpecStartError", "SpecSyntaxError", "SpecTargetError", "SpecWarning", "Verdict", "attach",
-    "equivalent", "load", "operator", "parse", "weight",
+    "equivalent", "import_peft", "load", "operator", "parse", "weight",
 ]  # fmt: skip
 
 

@@ -34,7 +34,9 @@ def export_peft(adapter: Adapter, folder: str | Path) -> Path:
         SpecFileError: the folder is not empty, or cannot be written.
     """
     if not adapter.is_attached:
-        raise SpecCheckpointError(f"the adapter `{adapter.name}` is not attached any more", hint="export before `detach`")
+        raise SpecCheckpointError(
+            f"the adapter `{adapter.name}` is not attached any more", hint="export before `detach`"
+        )
     rows = {member.name: _row(adapter, member) for member in adapter.members}
     kinds = {row.peft_type for row, _ in rows.values()}
     if len(kinds) > 1:
@@ -89,7 +91,11 @@ def _is_same(ours: SpecIR, theirs: SpecIR, exactly: bool) -> bool:
     for name, factor in ours.factors.items():
         other = theirs.factors[name]
         alike = factor.kind == other.kind or not (exactly or "index" in (factor.kind, other.kind))
-        if not alike or (factor.shape, factor.shared) != (other.shape, other.shared) or (starts and factor.start != other.start):
+        if (
+            not alike
+            or (factor.shape, factor.shared) != (other.shape, other.shared)
+            or (starts and factor.start != other.start)
+        ):
             return False
     return True
 

@@ -94,7 +94,9 @@ def spec_of(found: PeftReading) -> Spec:
         raise
     except SpecError as error:
         names = " and ".join(f"`{row.spec}`" for row in rows)
-        raise SpecCheckpointError(f"the modules follow {names}, which cannot be one spec here: {error.message}") from None
+        raise SpecCheckpointError(
+            f"the modules follow {names}, which cannot be one spec here: {error.message}"
+        ) from None
 
 
 def text_of(row: Correspondence, fields: Fields) -> tuple[str, str]:

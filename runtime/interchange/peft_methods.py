@@ -95,13 +95,18 @@ TERMS = (None, *range(4, 33))
 IA3_ONLY = ("init_ia3_weights", "feedforward_modules")
 LOKR = Part("C", "lokr_w1", "q p -> p q")
 LOKR_SETTINGS = {"r": "r", "alpha": "alpha"}
-LOKR_OFF: dict[str, tuple[Any, ...]] = {"decompose_both": (), "decompose_factor": (-1, None), "use_effective_conv2d": ()}
+LOKR_OFF: dict[str, tuple[Any, ...]] = {
+    "decompose_both": (),
+    "decompose_factor": (-1, None),
+    "use_effective_conv2d": (),
+}
 LOKR_IGNORED = ("rank_dropout", "module_dropout", "init_weights")
 PROJECTED = ("d_initial", "projection_prng_key", "init_weights", "save_projection")
 
 METHODS: tuple[Correspondence, ...] = (
     _lora("lora", LORA),
     _lora("lora_dropout", {"": (A, B)}, RANKED | {"p": "lora_dropout"}),
+    _lora("lora_fa", LORA),
     _lora("dora", DORA, use_dora=(True,)),
     _lora("lora_bias", {"": (A, B, Part("d", "lora_B.bias", "m -> m"))}, lora_bias=(True,)),
     _lora("pissa", {"": (A, B)}, init_lora_weights=("pissa",)),

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specdsl.errors import SpecFileError, SpecMergeError, SpecSettingError, SpecWarning
+from specdsl.cli.base_model import base_of
+from specdsl.errors import SpecFileError, SpecMergeError, SpecWarning
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,7 +38,7 @@ def merge_to_folder(
     from specdsl.runtime.load import load
 
     _check_output(output)
-    base, tokenizer, notes = _base(folder, model, task, num_labels)
+    base, tokenizer, notes = base_of(folder, model, task, num_labels)
     adapter = load(base, folder)
     with warnings.catch_warnings():
         # A bias that the model has no place for is refused below.
@@ -65,29 +66,6 @@ def merge_to_folder(
 def _check_output(output: Path) -> None:
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise SpecFileError(f"`{output}` is there already", hint="choose a new folder")
-
-
-def _base(
-    folder: Path, model: str | None, task: str | None, num_labels: int | None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None, list[str]]:
-    """The base with the head that the adapter was trained with, and its tokenizer."""
-    from specdsl.runtime.models import load_model
-    from specdsl.runtime.task_file import FILE, TaskFile
-    from specdsl.runtime.task_model import TaskModel
-
-    if (folder / FILE).is_file():
-        if task or num_labels:
-            raise SpecSettingError(f"`{folder}` knows its task itself", hint="leave out --task and --num-labels")
-        file = TaskFile.read(folder)
-        known = TaskModel.load(model or file.model, file.task, max_length=file.max_length, bf16=file.bf16)
-        return known.model, known.tokenizer, []
-    if model is None:
-        raise SpecSettingError(f"`{folder}` does not say which model it belongs to", hint="give it with --model")
-    loaded = load_model(model, task=task, num_labels=num_labels)
-    try:
-        return loaded.model, loaded.tokenizer(), []
-    except SpecFileError as error:
-        return loaded.model, None, [f"without a tokenizer: {error.message}"]
 
 
 def _write(merged: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, folder: Path) -> None:

@@ -28,6 +28,7 @@ PIPE_CLOSED = 141
 
 COMMANDS = (
     "check", "show", "explain", "fmt", "latex", "ls", "equiv", "atlas", "conform", "compile", "train", "eval", "merge",
+    "import", "export",
 )  # fmt: skip
 """Each is the `command` of the module of that name, in the order of `--help`."""
 

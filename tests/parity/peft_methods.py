@@ -69,7 +69,11 @@ LORA = (
 CONV1D = C("Conv1D", {"r": 3, "lora_alpha": 5, "fan_in_fan_out": True}, "Conv1D", SMALL)
 CONV2D = C("Conv2d", {"r": 3, "lora_alpha": 5}, "Conv2d", (3, 5))
 TABLE = C("Embedding", {"r": 3, "lora_alpha": 5}, "Embedding", (9, 5))
-RANK = (C("default"), C("rank 2, no bias", {"r": 2}, "Linear without bias", (8, 6)), C("rank 4", {"r": 4}, sizes=(12, 8)))
+RANK = (
+    C("default"),
+    C("rank 2, no bias", {"r": 2}, "Linear without bias", (8, 6)),
+    C("rank 4", {"r": 4}, sizes=(12, 8)),
+)
 
 
 def start(value: str) -> dict[str, Any]:

@@ -39,7 +39,9 @@ Fresh = Callable[[Method, Configuration, nn.Module, int], tuple[Any, Spec, Facto
 """The reference's model, the spec, the reference's factors, and indices that are given."""
 
 
-def fresh_peft(method: Method, one: Configuration, base: nn.Module, seed: int) -> tuple[Any, Spec, Factors, dict[str, Any]]:
+def fresh_peft(
+    method: Method, one: Configuration, base: nn.Module, seed: int
+) -> tuple[Any, Spec, Factors, dict[str, Any]]:
     theirs = peft_pair.peft_model(method, one, copy.deepcopy(base), seed).eval()
     found = reading_of(base, *peft_pair.fields_and_tensors(theirs))
     (row,) = {id(module.row): module.row for module in found.modules.values()}.values()

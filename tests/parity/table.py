@@ -29,7 +29,16 @@ def cells(reference: Reference, method: Method, single: str, double: str) -> tup
     whats = "; ".join(one.what for one in method.configurations)
     start = ALIKE.get(method.start, method.start)
     name = f"`{method.spec}`"
-    return name, f"{reference.name} `{method.config}`", whats, ", ".join(compared), single, double, start, method.deviation
+    return (
+        name,
+        f"{reference.name} `{method.config}`",
+        whats,
+        ", ".join(compared),
+        single,
+        double,
+        start,
+        method.deviation,
+    )
 
 
 def page(worst: dict[tuple[str, str, torch.dtype], float]) -> str:
@@ -37,7 +46,9 @@ def page(worst: dict[tuple[str, str, torch.dtype], float]) -> str:
     methods = list(all_methods())
     full = {(reference.name, method.spec) for reference, method in methods if method.double == FULL}
     single = max(value for (_, _, dtype), value in worst.items() if dtype == torch.float32)
-    double = max(value for (name, spec, dtype), value in worst.items() if dtype == torch.float64 and (name, spec) in full)
+    double = max(
+        value for (name, spec, dtype), value in worst.items() if dtype == torch.float64 and (name, spec) in full
+    )
     rows = [
         cells(
             reference, method, _number(worst.get((reference.name, method.spec, torch.float32))),

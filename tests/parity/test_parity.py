@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
+
 @pytest.fixture(autouse=True)
 def _boft_extension() -> Iterator[None]:
     with boft_extension():
