@@ -43,7 +43,7 @@ def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Ad
         SpecFileError: there is no adapter in the folder.
     """
     record, tensors = read(folder)
-    spec = _spec(record, folder)
+    spec = spec_of(record, folder)
     if spec.hash != record.spec_hash:
         raise SpecCheckpointError(f"the spec in `{folder}` does not have the hash that was saved with it")
     on = [f"re:{re.escape(name)}" for target in record.targets for name in (target.name, *target.tied)]
@@ -65,7 +65,8 @@ def load(model: nn.Module, folder: str | Path, *, name: str | None = None) -> Ad
     return adapter
 
 
-def _spec(record: AdapterRecord, folder: str | Path) -> Spec:
+def spec_of(record: AdapterRecord, folder: str | Path) -> Spec:
+    """The spec of a saved adapter, with its settings."""
     try:
         return parse(record.spec, **{key: _number(value) for key, value in record.settings.items()})
     except (SpecError, ValueError) as error:

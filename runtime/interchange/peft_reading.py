@@ -60,7 +60,7 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
         SpecCheckpointError: a field or tensor has no counterpart here, or the model lacks a module.
     """
     rows = rows_for(fields)
-    own, rest = _by_module(rows, tensors)
+    own, rest = by_module(rows, tensors)
     sites = {name: site_of(module) for name, module in named_layers(model)}
     found = PeftReading(fields, frozenset(sites))
     shared = {key: tensors[f"{MODEL}{key}"] for key in _keys(rows, shared=True) if f"{MODEL}{key}" in tensors}
@@ -121,7 +121,7 @@ def _keys(rows: Iterable[Correspondence], shared: bool) -> set[str]:
     return keys if shared else keys | {place.key for row in rows for place in row.places if place.key}
 
 
-def _by_module(
+def by_module(
     rows: Sequence[Correspondence], tensors: Mapping[str, Tensor]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
     """The tensors with keys of the table, by module, and the others."""
