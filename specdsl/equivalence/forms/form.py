@@ -223,6 +223,10 @@ class Form:
         for term in self.terms.values():
             yield term.fresh()
 
+    def fresh_copy(self) -> Form:
+        """The form over new variables."""
+        return Form.of(self.axes, self.fresh(), self.world)
+
     # arithmetic
 
     def _like(self, terms: Iterable[Term], axes: Sequence[Size] | None = None) -> Form:

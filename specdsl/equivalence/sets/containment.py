@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from specdsl.equivalence.forms.form import Form, Term
 from specdsl.equivalence.forms.index import ONE, ZERO, NoForm
 from specdsl.equivalence.forms.text import form_text
-from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.image import Image, Use
 from specdsl.equivalence.sets.matching import candidates
 from specdsl.equivalence.sets.rank import rank_bound
 from specdsl.sizes import Size
@@ -56,11 +56,15 @@ def contained(a: Image, b: Image, known: KnownRank | None = None) -> Certificate
 
 def _certificates(a: Image, b: Image, known: KnownRank | None) -> Iterator[Certificate | None]:
     """Certificates, and None for everything that was tried in vain."""
-    solvable = [name for name in b.factors if _is_addend(b, name)]
-    for name in solvable:
-        others = [other for other in b.factors if other != name]
-        for chosen in _assignments(a, b, others):
-            yield _solved(a, b, name, chosen, known)
+    addends: dict[str, list[str]] = {}
+    for name in b.factors:
+        if _is_addend(b, name):
+            addends.setdefault(b.uses(name)[0].target, []).append(name)
+    for several in itertools.product(*addends.values()):
+        if several:
+            others = [other for other in b.factors if other not in several]
+            for chosen in _assignments(a, b, others):
+                yield _solved(a, b, several, chosen, known)
     for chosen in _assignments(a, b, list(b.factors)):
         yield _checked(a, b, chosen)
 
@@ -94,39 +98,66 @@ def _is_addend(b: Image, name: str) -> bool:
     return not use.rest and plain and flat and len({slot[0].var for slot in slots}) == len(slots)
 
 
-def _solved(a: Image, b: Image, name: str, chosen: Mapping[str, Form], known: KnownRank | None) -> Certificate | None:
-    """The factor that remains is what is missing; whether it may be is a question of its rank and range."""
-    (use,) = b.uses(name)
-    assert use.atom is not None
-    space = b.factors[name]
+def _solved(
+    a: Image, b: Image, names: Sequence[str], chosen: Mapping[str, Form], known: KnownRank | None
+) -> Certificate | None:
+    """The factors that remain, one for each value, are what is missing; whether they may be is asked of each."""
     try:
         rest = {target: form.put({**chosen}) for target, form in b.forms.items()}
-        others = {target: _without(form, name) for target, form in rest.items()}
-        if any(others[target] != a.forms[target] for target in others if target != use.target):
-            return None
-        value = (a.forms[use.target] - others[use.target]).scaled(ONE / use.term.coefficient)
+        for name in names:
+            rest = {target: _without(form, name) for target, form in rest.items()}
     except NoForm:
         return None
+    found = {other: form_text(form) for other, form in chosen.items()}
+    reasons = []
+    solved = set()
+    for name in names:
+        (use,) = b.uses(name)
+        solved.add(use.target)
+        try:
+            value = (a.forms[use.target] - rest[use.target]).scaled(ONE / use.term.coefficient)
+        except NoForm:
+            return None
+        value = _in_place(value, use)
+        reason = _why_allowed(a, b, name, use.target, value, rest[use.target], known)
+        if reason is None:
+            return None
+        found[name] = form_text(value)
+        reasons += [reason] if reason else []
+    if any(form != a.forms[target] for target, form in rest.items() if target not in solved):
+        return None
+    return Certificate(found, "; ".join(reasons))
+
+
+def _in_place(value: Form, use: Use) -> Form:
+    """The value with the factor's axes."""
+    assert use.atom is not None
     kept = [axis for axis, size in enumerate(value.axes) if size != ONE]
     if len(kept) != len(value.axes):
         terms = [Term(t.coefficient, t.atoms, tuple(t.out[axis] for axis in kept)) for t in value.terms.values()]
         value = Form.of([value.axes[axis] for axis in kept], terms, value.world)
     if use.atom.slots != tuple(slot for slot in use.term.out if slot):
         value = value.transposed((1, 0))
+    return value
+
+
+def _why_allowed(
+    a: Image, b: Image, name: str, target: str, value: Form, rest: Form, known: KnownRank | None
+) -> str | None:
+    """What else has to be said so that a factor may have a value; None where it may not."""
+    space = b.factors[name]
     if "x" in value.reads:
         return None
-    reason = ""
-    if space.rank is not None:
-        bound = rank_bound(value)
-        if known is not None and known.target == use.target and others[use.target] == known.base:
-            bound = known.bound if bound is None or b.world.at_most(known.bound, bound) else bound
-        if bound is None or not b.world.at_most(bound, space.rank):
-            return None
-        reason = f"the rank of {name} is at most {bound}"
     if space.range != "real" and not _is_within(value, space.range, a):
         return None
-    found = {other: form_text(form) for other, form in chosen.items()} | {name: form_text(value)}
-    return Certificate(found, reason)
+    if space.rank is None:
+        return ""
+    bound = rank_bound(value)
+    if known is not None and known.target == target and rest == known.base:
+        bound = known.bound if bound is None or b.world.at_most(known.bound, bound) else bound
+    if bound is None or not b.world.at_most(bound, space.rank):
+        return None
+    return f"the rank of {name} is at most {bound}"
 
 
 def _without(form: Form, name: str) -> Form:

@@ -57,6 +57,7 @@ class Space:
             remember(text, self.rank)
         if self.count is not None:
             text = f"{self.range}<={self.count}"
+            remember(text, self.count)
         return Key("trained", name, self.axes, orthonormal=self.orthonormal, range=text)
 
     @property

@@ -16,10 +16,11 @@ from specdsl.equivalence.exact import elimination
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.forms.form import Atom, Form, Term
 from specdsl.equivalence.forms.index import ZERO, NoForm, Var
+from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.evaluate import PRIME, FieldPoint
 from specdsl.equivalence.sets.image import Image
-from specdsl.equivalence.sets.rank import cut
+from specdsl.equivalence.sets.rank import cut, opened_reflections
 from specdsl.sizes import Environment
 
 SEEDS = (0, 1)
@@ -43,7 +44,7 @@ class Separation:
 
 def separated(a: Image, b: Image, sizes: Environment) -> Separation | None:
     """A reason why some value of a is none of b, at these sizes; None where none was found."""
-    for reason in (_outside_span, _too_large_rank, _wrong_sign):
+    for reason in (_outside_span, _moved_gram, _too_large_rank, _wrong_sign):
         try:
             found = reason(a, b, sizes)
         except (NotExact, NoPoint, NoForm):
@@ -72,8 +73,22 @@ def is_affine(image: Image) -> bool:
 
 
 def _outside_span(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    if not is_affine(b):
-        return None
+    """All values together, and each of them alone, may be affine."""
+    for targets in dict.fromkeys([tuple(b.forms), *((target,) for target in b.forms)]):
+        one, other = _only(a, targets), _only(b, targets)
+        found = _outside_affine(one, other, sizes) if is_affine(other) else None
+        if found is not None:
+            return found
+    return None
+
+
+def _only(image: Image, targets: tuple[str, ...]) -> Image:
+    forms = {target: image.forms[target] for target in targets}
+    read = frozenset().union(*(form.trained for form in forms.values()))
+    return Image(forms, {name: space for name, space in image.factors.items() if name in read}, image.world)
+
+
+def _outside_affine(a: Image, b: Image, sizes: Environment) -> Separation | None:
     for seed in SEEDS:
         point = FieldPoint(sizes, seed).over(a)
         wanted = _stacked(a, point) - _stacked(_constant(b), point)
@@ -83,10 +98,9 @@ def _outside_span(a: Image, b: Image, sizes: Environment) -> Separation | None:
         before = elimination.rank(span, PRIME) if len(span) else 0
         with_value = np.vstack([span, (wanted % PRIME).astype(np.int64)[None]])
         if elimination.rank(with_value, PRIME) > before:
-            return Separation(
-                f"the values of b are an affine space of dimension {before} ({shown(sizes)}), and a leaves it",
-                True, sizes,
-            )  # fmt: skip
+            what = "the values" if len(b.forms) > 1 or "b'" not in b.forms else "the biases"
+            says = f"{what} of b are an affine space of dimension {before} ({shown(sizes)}), and a leaves it"
+            return Separation(says, True, sizes)
     return None
 
 
@@ -126,19 +140,42 @@ def _span(image: Image, point: FieldPoint) -> Any:
         point.known.pop(token, None)
         if kept is not None:
             point.known[token] = kept
-    return np.array(rows, dtype=np.int64).reshape(len(rows), -1)
+    return np.array(rows, dtype=np.int64).reshape(len(rows), len(_stacked(image, point)))
+
+
+# ------------------------------------------------------------------------------------------------------ Gram
+
+
+def _moved_gram(a: Image, b: Image, sizes: Environment) -> Separation | None:
+    """`M.T@M` or `M@M.T` is the same for every value M of b, as for rotations of W, and another one for a value of a."""
+    for target, form in b.forms.items():
+        if len(form.axes) != 2:
+            continue
+        turned = form.transposed((1, 0))
+        for text, own in ((f"{target}.T @ {target}", turned @ form), (f"{target} @ {target}.T", form @ turned)):
+            if own.trained:
+                continue
+            point = FieldPoint(sizes, 0).over(a)
+            value = point.value(a.forms[target])
+            product = value.T.dot(value) if text.startswith(f"{target}.T") else value.dot(value.T)
+            if ((product - point.value(own)) % PRIME).any():
+                return Separation(f"{text} is {form_text(own)} for every value of b, and not for one of a "
+                                  f"({shown(sizes)})", True, sizes)  # fmt: skip
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------ ranks
 
 
 def _too_large_rank(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    for target, form in b.forms.items():
+    for target, written in b.forms.items():
+        form = opened_reflections(written)
+        constant = Form.of(form.axes, [term for term in form.terms.values() if not term.trained], form.world)
         for quotient in (None, *_common_atoms(form)):
             for flattening, bound, text in _flattenings(form, quotient, sizes):
                 for seed in SEEDS:
                     point = FieldPoint(sizes, seed).over(a).over(b)
-                    found = _rank_of(a.forms[target], _constant(b).forms[target], quotient, flattening, point)
+                    found = _rank_of(a.forms[target], constant, quotient, flattening, point)
                     if found > bound:
                         what = text if quotient is None else f"{text}, entries divided by {quotient.key.name}"
                         return Separation(

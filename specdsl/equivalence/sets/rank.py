@@ -6,17 +6,32 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from specdsl.equivalence.forms.form import Atom, Form, Term
-from specdsl.equivalence.forms.index import ONE, ZERO, Var
+from specdsl.equivalence.forms.form import Atom, Form, Key, Term
+from specdsl.equivalence.forms.index import ONE, ZERO, Var, slot_of
 from specdsl.sizes import Size
 
 MOST_ATOMS = 10
+
+
+def opened_reflections(form: Form) -> Form:
+    """Every product of reflections H written as `eye + D`, where the rank of D is at most their number."""
+    keys = {atom.key for term in form.terms.values() for atom in term.atoms if atom.key.range.startswith("reflections")}
+    for key in sorted(keys, key=lambda one: one.token):
+        count = key.range.removeprefix("reflections")
+        moved = Key("trained", f"{key.name} - eye", key.axes, range=f"rank{count}")
+        _RANKS[moved.range] = _RANKS[key.range]
+        slots = tuple(slot_of(size) for size in key.axes)
+        unit = slot_of(key.axes[0])
+        value = Form.of(key.axes, [Term(ONE, (Atom(moved, slots),), slots), Term(ONE, (), (unit, unit))], form.world)
+        form = form.put({key.name: value})
+    return form
 
 
 def rank_bound(form: Form) -> Size | None:
     """A bound of the rank of a matrix for all values of its factors; None where no cut says less than its sizes."""
     if len(form.axes) != 2:
         return None
+    form = opened_reflections(form)
     total = ZERO
     for term in form.terms.values():
         rows = {place.var for place in term.out[0]}

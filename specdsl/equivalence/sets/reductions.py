@@ -7,9 +7,11 @@ again, so they reach nothing less. Where `down` needs a theorem (a matrix of ran
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
+from specdsl.equivalence.forms.canonical import canonical
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World, atom_form
 from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Slot, Var
 from specdsl.equivalence.forms.text import form_text
@@ -224,7 +226,7 @@ def shift(image: Image) -> Iterator[Proposal]:
     for name, space in image.factors.items():
         if not space.is_free:
             continue
-        for constant in _addends(image, name, space):
+        for constant in itertools.chain(_addends(image, name, space), _networks(image, name, space)):
             new = image.fresh_name(name)
             own, old = (values.factor(one, space, image.world) for one in (new, name))
             yield Proposal(
@@ -250,6 +252,41 @@ def _addends(image: Image, name: str, space: Space) -> Iterator[Form]:
         yield values.ones(space.axes, image.world).scaled(number)
         if len(space.axes) == 2 and space.axes[0] == space.axes[1]:
             yield values.eye(*space.axes, image.world).scaled(number)
+
+
+MOST_PARTS = 6
+
+
+def _networks(image: Image, name: str, space: Space) -> Iterator[Form]:
+    """What stands in another term in the factor's place, beside the same rest: `C` for `A@X + C@X`."""
+    for use in image.uses(name):
+        numbers = None if use.atom is None else _numbered(use.atom)
+        if use.atom is None or numbers is None:
+            continue
+        rest = Term(ONE, tuple(use.rest), (*use.term.out, *use.atom.slots))
+        wanted = canonical(rest)[0]
+        for target, term in image.terms():
+            if target != use.target or name in term.trained or not len(use.rest) < len(term.atoms) <= MOST_PARTS:
+                continue
+            for value in _parts_in_place(term, len(use.rest), wanted, space, image.world):
+                yield value.scaled(term.coefficient / use.term.coefficient)
+
+
+def _parts_in_place(term: Term, beside: int, wanted: str, space: Space, world: World) -> Iterator[Form]:
+    """Parts of a term that leave a rest with the wanted text, with their open indices as axes."""
+    for kept in itertools.combinations(range(len(term.atoms)), beside):
+        rest = [term.atoms[place] for place in kept]
+        part = [atom for place, atom in enumerate(term.atoms) if place not in kept]
+        outside = {var for atom in rest for var in atom.vars} | term.open_vars
+        open_slots = list(dict.fromkeys(
+            slot for atom in part for slot in atom.slots if any(place.var in outside for place in slot)))  # fmt: skip
+        if len(open_slots) != len(space.axes) or any(len(slot) != 1 or slot[0].offset != ZERO for slot in open_slots):
+            continue
+        for slots in itertools.permutations(open_slots):
+            if tuple(slot[0].var.size for slot in slots) != space.axes:
+                continue
+            if canonical(Term(ONE, tuple(rest), (*term.out, *slots)))[0] == wanted:
+                yield Form.of(space.axes, [Term(ONE, tuple(part), slots)], world).fresh_copy()
 
 
 def _coefficients(image: Image, name: str) -> list[Size]:
