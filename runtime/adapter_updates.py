@@ -109,7 +109,8 @@ def _of_attached(adapter: Adapter, model: nn.Module) -> Updates:
     with torch.no_grad():
         for member in adapter.members:
             site = member.base_site
-            for what, value in member.layer.merged(site).items():
+            merged: dict[str, torch.Tensor] = member.layer.merged(site)
+            for what, value in merged.items():
                 bias = torch.zeros_like(value) if site.bias is None else site.bias
                 base = site.matrix(site.weight) if what == "W" else bias
                 found[_named(member.name, what)] = _array(value.double() - base.double())

@@ -147,7 +147,7 @@ def _span(image: Image, point: FieldPoint) -> Any:
 
 
 def _moved_gram(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    """`M.T@M` or `M@M.T` is the same for every value M of b, as for rotations of W, and another one for a value of a."""
+    """`M.T@M` or `M@M.T` is the same for every value M of b, as for rotations of W, and not for one of a."""
     for target, form in b.forms.items():
         if len(form.axes) != 2:
             continue
