@@ -254,7 +254,7 @@ def _reads_tokens(node: Node) -> bool:
 
 def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
     """Vectors over the tokens meet matrices as rows: the axes of a batch stay in front of them."""
-    widest = max((child.ndim for child in node.arguments), default=0)
+    widest = max([0, *(child.ndim for child in node.arguments)])
     if widest < 2 or node.operator == "scale_rows":
         return arguments
     return [
@@ -267,7 +267,7 @@ def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
 
 def _numbers_of_sequences(node: Apply, arguments: list[Any]) -> list[Any]:
     """A number that every sequence has for itself meets the axes of its own sequence alone."""
-    widest = max((child.ndim for child in node.arguments), default=0)
+    widest = max([0, *(child.ndim for child in node.arguments)])
     return [
         value.reshape(*value.shape, *(1 for _ in range(widest)))
         if isinstance(value, Tensor) and value.dim() and not child.ndim
