@@ -51,6 +51,12 @@ def enter(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments) -> tuple[t
 
 def leave(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments, output: Any) -> Any:
     """A forward hook of a stack: the output without the added rows, unless a decoder is to attend to them."""
+    for prefixed in _prefixed(stack):
+        if any(state.take_rows() is not None for state in prefixed.states):
+            raise SpecSettingError(
+                f"the attention of this {type(stack).__name__} has not taken the rows added to its keys and values",
+                hint="the release of transformers may compute it in another way",
+            )
     embedded = kwargs.get("inputs_embeds")
     rows = _prompt_rows(stack)
     config: Any = stack.config
@@ -191,7 +197,9 @@ def _tell(readers: list[LayerAdapter], call: Arguments) -> None:
 
 
 def _readers(stack: nn.Module) -> list[LayerAdapter]:
-    return [part for part in stack.modules() if isinstance(part, LayerAdapter) and part.mask]
+    states = (part for part in stack.modules() if isinstance(part, ModuleAdapters))
+    running = (state.running_adapter(name) for state in states for name in state.running)
+    return [adapter for adapter in running if adapter.mask]
 
 
 def _prompt_rows(stack: nn.Module) -> int:
@@ -200,8 +208,12 @@ def _prompt_rows(stack: nn.Module) -> int:
 
 
 def _prefix_rows(stack: nn.Module) -> int:
+    return max((config.added_rows for config in _prefixed(stack)), default=0)
+
+
+def _prefixed(stack: nn.Module) -> list[PrefixedConfig]:
     configs = (getattr(part, "config", None) for part in stack.modules())
-    return max((one.added_rows for one in configs if isinstance(one, PrefixedConfig)), default=0)
+    return [config for config in configs if isinstance(config, PrefixedConfig)]
 
 
 def _adapters(module: nn.Module) -> Iterator[LayerAdapter]:

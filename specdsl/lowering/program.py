@@ -266,7 +266,7 @@ def _rows_of_tokens(node: Apply, arguments: list[Any]) -> list[Any]:
 
 def _numbers_of_sequences(node: Apply, arguments: list[Any]) -> list[Any]:
     """A number that every sequence has for itself meets the axes of its own sequence alone."""
-    widest = max((child.ndim for child in node.arguments), default=0)
+    widest = max([0, *(child.ndim for child in node.arguments)])
     return [
         value.reshape(*value.shape, *(1 for _ in range(widest)))
         if isinstance(value, Tensor) and value.dim() and not child.ndim

@@ -45,7 +45,7 @@ def test_a_failure_is_shown_with_its_number_and_tolerance(run: Run, monkeypatch:
 def test_a_refusal_has_its_reason_and_is_counted(run: Run) -> None:
     result = run("conform", "corda")
     assert result.exit_code == 0
-    assert "refused by Linear 5 x 7: `cov(x)` cannot be measured yet" in result.stdout
+    assert "refused by Linear 5 x 7: `cov(x, samples=256)` cannot be measured yet" in result.stdout
     assert "refused: 1 layer, 1 spec everywhere" in result.stdout
 
 

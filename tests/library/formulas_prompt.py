@@ -11,6 +11,11 @@ def rows_before(x: Array, W: Array, b: Array, P: Array) -> Array:
     return np.vstack([P, x @ W + b])
 
 
+def fused_rows_before(x: Array, W: Array, b: Array, P: Array) -> Array:
+    """What would be their query is zero."""
+    return np.vstack([np.hstack([np.zeros((len(P), W.shape[1] // 3)), P]), x @ W + b])
+
+
 def p_tuning(
     x: Array, W: Array, b: Array, P: Array, C: Array, c: Array, D: Array, d: Array, E: Array, e: Array
 ) -> Array:
@@ -32,6 +37,7 @@ def cpt(x: Array, W: Array, b: Array, I: Array, D: Array) -> Array:  # noqa: E74
 FORMULAS: dict[str, Literal] = {
     "prompt_tuning": Literal(rows_before, {"k": 3}),
     "prefix_tuning": Literal(rows_before, {"k": 3}),
+    "prefix_tuning_fused": Literal(fused_rows_before, {"k": 3}, sizes=((7, 6), (5, 9))),
     "cartridge": Literal(rows_before, {"k": 3}),
     "prefix_tuning_mlp": Literal(prefix_tuning_mlp, {"k": 3, "h": 4}),
     "p_tuning": Literal(p_tuning, {"k": 3, "h": 4}),

@@ -29,7 +29,7 @@ NO_PAPER = {"full", "trainable_tokens"}
 VARIANTS = {
     "ia3_original", "lora_bias", "lora_dropout", "lora_embedding", "lora_fused", "loha_conv", "lokr_conv",
     "lokr_lowrank", "flora_conv", "bone_affine", "bone", "miss_mini", "oft_shared", "hra_gs", "nystromlora_released",
-    "spectral_adapter_r", "prefix_tuning_mlp", "symmetric_attention",
+    "spectral_adapter_r", "prefix_tuning_mlp", "prefix_tuning_fused", "symmetric_attention",
 }  # fmt: skip
 """Specs of a method that another spec has already: other starts, scales, layers or shapes of the same idea."""
 NOT_A_WEIGHT = {"houlsby", "mpc_n", "parallel_adapter", "pfeiffer"}

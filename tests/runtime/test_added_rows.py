@@ -115,9 +115,9 @@ def test_limited_to_some_layers_the_others_are_as_they_were() -> None:
 
 
 @pytest.mark.parametrize("method", ["prompt_tuning", "p_tuning", "multitask_prompt_tuning", "prefix_tuning",
-                                    "prefix_tuning_mlp", "mam"])  # fmt: skip
+                                    "prefix_tuning_mlp", "prefix_tuning_fused", "mam"])  # fmt: skip
 def test_methods_of_the_library_run_in_a_model(method: str) -> None:
-    model = model_of("llama", hidden_dim=32) if method != "mam" else model_of("bert")
+    model = model_of({"mam": "bert", "prefix_tuning_fused": "gpt2"}.get(method, "llama"))
     adapter = specdsl.attach(model, method, k=4, dtype="float64")
     output = model(**inputs("llama"))
     output.logits.square().sum().backward()

@@ -30,8 +30,13 @@ from tests.runtime.growing import (
 )
 
 by_peft = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
-WITHOUT = ("deberta-v2", "distilbert")
-"""PEFT has no prefixes for these."""
+WITH = [
+    (name, attention)
+    for name in MODELS
+    for attention in ("sdpa", "eager")
+    if name not in ("deberta-v2", "distilbert") and (name, attention) != ("gemma2", "sdpa")
+]
+"""Models that PEFT has prefixes for, with the attentions that they can have."""
 
 
 def put(name: str, found: list[Tensor], table: Tensor) -> None:
@@ -59,12 +64,9 @@ def without_relative_positions(model: Any) -> Any:
 
 
 @by_peft
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in WITHOUT])
+@pytest.mark.parametrize(("name", "attention"), WITH)
 def test_a_prefix_gives_the_logits_of_peft(name: str, attention: str) -> None:
     pytest.importorskip("peft")
-    if (name, attention) == ("gemma2", "sdpa"):
-        pytest.skip("Gemma 2 has no such attention")
     model = without_relative_positions(model_of(name, attn_implementation=attention))
     other, table = of_peft(model, "PrefixTuningConfig", name)
     put(name, factors(prefixed(model, name)), table)
@@ -151,6 +153,15 @@ def test_another_attention_is_refused_by_name() -> None:
     config._attn_implementation = "flex_attention"
     with pytest.raises(SpecSettingError, match="under the attention `flex_attention`"):
         model(input_ids=IDS)
+
+
+def test_rows_that_no_attention_takes_are_an_error() -> None:
+    model = model_of("llama")
+    prefixed(model, "llama")
+    config = model.model.layers[1].self_attn.config
+    object.__setattr__(config, "__class__", type("Ignored", (type(config),), {"_attn_implementation": "sdpa"}))
+    with pytest.raises(SpecSettingError, match="has not taken the rows added to its keys and values"):
+        model(**inputs("llama"))
 
 
 def test_the_configuration_of_an_attention_is_read_and_written_through() -> None:

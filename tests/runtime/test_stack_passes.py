@@ -202,12 +202,13 @@ MIXING = {
 }
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
+PADDED = [("bert", "right"), *((name, side) for name in ("gpt2", "llama", "t5") for side in ("right", "left"))]
+"""BERT's own positions count padding that comes first."""
+
+
 @pytest.mark.parametrize("mixing", MIXING)
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "t5"])
+@pytest.mark.parametrize(("name", "side"), PADDED)
 def test_padding_takes_no_part_in_what_reads_across_tokens(name: str, mixing: str, side: str) -> None:
-    if name == "bert" and side == "left":
-        pytest.skip("BERT's own positions count padding")
     model = model_of(name)
     roles = {"gpt2": "attention.qkv", "t5": "cross_attention.key"}
     adapter = specdsl.attach(model, MIXING[mixing], on=[roles.get(name, "attention.query"), "mlp.down"], r=2,
@@ -247,6 +248,14 @@ def test_what_reads_across_tokens_does_not_go_on_from_a_cache() -> None:
     with pytest.raises(SpecSettingError, match="cannot go on from a cache"):
         model.generate(IDS, **options)
     assert model.generate(IDS, **options, use_cache=False).shape[1] <= 8
+
+
+def test_switched_off_it_asks_nothing_of_a_pass() -> None:
+    model = model_of("gpt2")
+    adapter = specdsl.attach(model, MIXING["attention"], on="mlp.down", r=2, dtype="float64")
+    options = {"attention_mask": LEFT, "max_new_tokens": 3, "do_sample": False, "pad_token_id": 0}
+    with adapter.disabled():
+        assert torch.equal(model.generate(IDS, **options), model_of("gpt2").generate(IDS, **options))
 
 
 def test_a_mask_holds_for_its_own_pass() -> None:
