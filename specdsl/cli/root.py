@@ -26,7 +26,8 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 COMMANDS = (
-    "check", "show", "explain", "fmt", "latex", "ls", "conform", "compile", "train", "eval", "merge", "import", "export",
+    "check", "show", "explain", "fmt", "latex", "ls", "conform", "compile", "train", "eval", "merge", "import",
+    "export",
 )  # fmt: skip
 """Each is the `command` of the module of that name, in the order of `--help`."""
 
