@@ -60,7 +60,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no method": (lambda found, _: found.pop("peft_type"), "adapter_config.json` is damaged: it has no `peft_type`"),
     "half a module": (
         lambda _, tensors: tensors.pop(f"{QUERY}.lora_B.weight"),
-        "`bert.encoder.layer.0.attention.self.query`, a Linear, has the tensors `lora_A.weight`, which no spec is known",
+        "`bert.encoder.layer.0.attention.self.query`, a Linear, has the tensors `lora_A.weight`, which no spec is",
     ),
     "other ranks": (
         lambda _, tensors: tensors.update({

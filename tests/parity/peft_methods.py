@@ -101,7 +101,8 @@ BOFT = (
 METHODS: tuple[Method, ...] = (
     Method("lora", "LoraConfig", (*LORA, CONV1D, CONV2D)),
     Method("rslora", "LoraConfig", (
-        *LORA[:2], C("alpha 9, no bias", {"r": 2, "lora_alpha": 9}, "Linear without bias", SMALL), CONV1D, CONV2D, TABLE,
+        *LORA[:2], C("alpha 9, no bias", {"r": 2, "lora_alpha": 9}, "Linear without bias", SMALL),
+        CONV1D, CONV2D, TABLE,
     ), {"use_rslora": True}),
     Method("lora_embedding", "LoraConfig", (
         C("default", layer="Embedding"), TABLE, C("rank 2", {"r": 2}, "Embedding", (11, 4)),

@@ -17,8 +17,8 @@ HEAD = ("spec", "reference", "configurations", "compared", "float32", "float64",
 ALIKE = {"same": "the same", "derived": "the same, up to the signs of singular vectors"}
 HOW = f"""\
 The references are PEFT {PEFT.version} and LyCORIS {LYCORIS.version}. Factors are drawn as if after training, and the
-spec gets them through the table that `specdsl import` and `specdsl export` read. A deviation is the largest difference over
-the largest entry of the reference; the worst one of a method's configurations is given. Models are in evaluation mode,
+spec gets them through the table that `specdsl import` and `specdsl export` read. A deviation is the largest
+difference over the largest entry of the reference; the worst one of a method's configurations is given. Models are in evaluation mode,
 with dropout configured where it says so. `python -m tests.parity.table` writes this page, and a test holds it to the
 suite in `tests/parity/`."""
 FULL = 1e-10
@@ -88,7 +88,7 @@ def headline(single: float, double: float, methods: int, configurations: int) ->
     return (
         f"The worst deviation from a reference is {single:.1e} in float32 (allowed: {SINGLE:.0e}) and {double:.1e} in "
         f"float64 (allowed: {FULL:.0e}), over {methods} methods and {configurations} configurations. Where the "
-        "reference computes in float32 itself, the float64 column is no closer than that, and is not part of this number."
+        "reference computes in float32 itself, the float64 column is no closer than that and not part of this number."
     )
 
 
