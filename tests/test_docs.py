@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import specdsl
 from specdsl.arrays import Arrays
+from specdsl.cli.root import COMMANDS
 from specdsl.equivalence.conditions import Conditions, Statement
 from specdsl.library_specs import library_names
 from specdsl.measures import EVENTS, MEASURES
@@ -18,6 +20,8 @@ from specdsl.role_names import GROUPS, ROLES, TOWERS
 from specdsl.runtime import tasks
 from specdsl.runtime.architectures import ARCHITECTURES
 from specdsl.runtime.derive import DTYPES
+from specdsl.runtime.interchange.correspondence import Correspondence
+from specdsl.runtime.interchange.peft_methods import METHODS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "reference.md").read_text(encoding="utf-8")
 SECTIONS = {part.split("\n", 1)[0]: part for part in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]}
@@ -112,6 +116,24 @@ def test_the_columns_are_those_that_tasks_are_found_by() -> None:
 def test_the_tasks_are_those_that_can_be_trained() -> None:
     kinds = tasks.Task.model_fields["kind"].annotation
     assert [task for _, task in table("Tasks by columns", 0)] == list(getattr(kinds, "__args__", ()))
+
+
+def test_every_command_is_in_its_table() -> None:
+    commands = [(name, import_module(f"specdsl.cli.{name}").command.help or "") for name in COMMANDS]
+    assert table("Commands") == [[f"`{name}`", text.strip().split("\n")[0]] for name, text in commands]
+
+
+def peft_row(row: Correspondence) -> list[str]:
+    """A method of PEFT as the table shows it; conditions that are off everywhere are left out."""
+    conditions = [f"`{name}`" for name, values in row.when.items() if values[:1] == (True,) and len(values) == 1]
+    set_to = {name: values[0] for name, values in row.when.items() if len(values) == 1 and values[0] is not True}
+    conditions += [f"`{name}={value}`" for name, value in set_to.items()]
+    fields = [f"`{name}`: `{field}`" for name, field in {**row.settings, **row.indices}.items()]
+    return [f"`{row.peft_type}`", ", ".join(conditions), f"`{row.spec}`", ", ".join(fields)]
+
+
+def test_every_method_of_peft_that_is_read_is_in_its_table() -> None:
+    assert table("Adapters of PEFT") == [peft_row(row) for row in METHODS]
 
 
 def test_xp_offers_what_the_namespace_has() -> None:

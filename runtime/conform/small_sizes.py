@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from typing import Any
 
+from specdsl.elaborate.start_check import takes_sizes
 from specdsl.errors import SpecError
 from specdsl.ir import Fold, SpecIR, topological
 from specdsl.runtime.conform.axes import ORDERS
@@ -19,6 +20,8 @@ VALUES = (3, 2, 4)
 
 TOKENS = (4, 3, 6, 8)
 LARGEST = 48
+_TRIED = 60
+"""As many sizes are tried, where an operator refuses some that meet the conditions."""
 _CHOSEN_FREELY = 2
 """As many hyper-parameters get every combination of values; the others all get one."""
 
@@ -38,12 +41,17 @@ def small(spec: Spec, layer: LayerType, order: str) -> tuple[Spec, dict[str, int
     for settings in _settings(spec):
         hyper = spec.ir.hyper_values(settings)
         for one in orders:
-            sizes = next(_fitting(spec.ir, layer, one, hyper), None)
-            if sizes is not None:
-                made = _with(spec, tuple(sorted(settings.items())))
-                if made is not None:
-                    return made, sizes
+            fitting = itertools.islice(_fitting(spec.ir, layer, one, hyper), _TRIED)
+            sizes = next(fitting, None)
+            if sizes is None:
+                continue
+            made = _with(spec, tuple(sorted(settings.items())))
+            if made is None:
                 break  # these values do not start; sizes do not matter for that
+            usual = {"layer": 0, "layers": 1, **made.ir.hyper_values()}
+            for chosen in (sizes, *fitting):
+                if takes_sizes(made.ir, {**usual, **chosen}):
+                    return made, chosen
     return None
 
 

@@ -98,4 +98,4 @@ class Correspondence:
 
     def parts_of(self, kind: str) -> tuple[Part, ...]:
         """The factors of a module of this kind (`Linear`, `Embedding`, `Conv2d`, ...)."""
-        return self.parts.get(kind, self.parts[""] if "" in self.parts else ())
+        return self.parts.get(kind) or self.parts.get("", ())

@@ -119,7 +119,7 @@ def _fields(adapter: Adapter, rows: Mapping[str, tuple[Correspondence, frozenset
         fields["fan_in_fan_out"] = True
     hyper = adapter.spec.hyperparameters
     for row, switches in rows.values():
-        fields |= {"peft_type": row.peft_type} | row.writes | dict.fromkeys(switches, True)
+        fields |= {"peft_type": row.peft_type, **row.writes, **dict.fromkeys(switches, True)}
         fields |= {field: _number(hyper[name]) for name, field in row.settings.items() if name in hyper}
         fields |= {field: list(adapter.survey.indices[name]) for name, field in row.indices.items()}
     if "IA3" in {row.peft_type for row, _ in rows.values()}:

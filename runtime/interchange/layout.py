@@ -1,4 +1,4 @@
-"""One tensor of another library as a factor, and back: its axes in another order, its sign, what it is measured from."""
+"""The axes of another library's tensor in the order of a factor, and back."""
 
 from __future__ import annotations
 

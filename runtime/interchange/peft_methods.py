@@ -49,14 +49,16 @@ def _lora(spec: str, parts: Parts, settings: Mapping[str, str] = RANKED, **when:
 def seeded_places(fields: Fields, _: Tensor | None, sizes: Sizes) -> Tensor:
     """FourierFT's places: of a permutation of all entries, row by row of an m x n matrix."""
     draw = torch.Generator().manual_seed(int(fields.get("random_loc_seed", 777)))
-    return torch.randperm(sizes["n"] * sizes["m"], generator=draw)[: int(fields["n_frequency"])]
+    places: Tensor = torch.randperm(sizes["n"] * sizes["m"], generator=draw)[: int(fields["n_frequency"])]
+    return places
 
 
 def places_of_pairs(fields: Fields, pairs: Tensor | None, sizes: Sizes) -> Tensor:
     """Places in an n x m matrix from a row of outputs and a row of inputs."""
     assert pairs is not None
     outputs, inputs = pairs.long()
-    return inputs * sizes["m"] + outputs
+    places: Tensor = inputs * sizes["m"] + outputs
+    return places
 
 
 def pairs_of_places(places: Tensor, sizes: Sizes) -> Tensor:
@@ -104,7 +106,8 @@ LOKR_IGNORED = ("rank_dropout", "module_dropout", "init_weights")
 PROJECTED = ("d_initial", "projection_prng_key", "init_weights", "save_projection")
 
 METHODS: tuple[Correspondence, ...] = (
-    _lora("lora", LORA),
+    _lora("lora", LORA, use_rslora=()),
+    _lora("rslora", LORA, use_rslora=(True,)),
     _lora("lora_dropout", {"": (A, B)}, RANKED | {"p": "lora_dropout"}),
     _lora("lora_fa", LORA),
     _lora("dora", DORA, use_dora=(True,)),
@@ -167,7 +170,8 @@ METHODS: tuple[Correspondence, ...] = (
             "": (Part("G", "boft_R", "f b i j -> f b i j"), Part("g", "boft_s", "m 1 -> m")),
             "Conv2d": (Part("G", "boft_R", "f b i j -> f b i j"), Part("g", "boft_s", "1 m -> m")),
         },
-        settings={"k": "boft_block_size", "f": "boft_n_butterfly_factor"}, axes={"k": itemgetter("i"), "f": itemgetter("f")},
+        settings={"k": "boft_block_size", "f": "boft_n_butterfly_factor"},
+        axes={"k": itemgetter("i"), "f": itemgetter("f")},
         ignored=("boft_dropout", "init_weights", "boft_block_num"), writes={"boft_block_num": 0},
     ),
     Correspondence(
@@ -200,16 +204,16 @@ METHODS: tuple[Correspondence, ...] = (
         LOKR_OFF, LOKR_SETTINGS, ignored=LOKR_IGNORED, check=_must_be_low,
     ),
     Correspondence(
-        "MISS", "miss", {"": (Part("D", "miss_block", "r m -> r m"),)}, {"init_weights": (True, False, None)}, {"r": "r"},
-        ignored=("miss_dropout", "mini_r"),
+        "MISS", "miss", {"": (Part("D", "miss_block", "r m -> r m"),)}, {"init_weights": (True, False, None)},
+        {"r": "r"}, ignored=("miss_dropout", "mini_r"),
     ),
     Correspondence(
         "MISS", "miss_mini", {"": (Part("D", "miss_block", "r k -> r k"),)}, {"init_weights": ("mini",)},
         {"r": "r", "k": "mini_r"}, ignored=("miss_dropout",), writes={"init_weights": "mini"},
     ),
     Correspondence(
-        "MISS", "bone_affine", {"": (Part("D", "miss_block", "b i j -> b j i"),)}, {"init_weights": ("bat",)}, {"r": "r"},
-        ignored=("miss_dropout", "mini_r"), writes={"init_weights": "bat"},
+        "MISS", "bone_affine", {"": (Part("D", "miss_block", "b i j -> b j i"),)}, {"init_weights": ("bat",)},
+        {"r": "r"}, ignored=("miss_dropout", "mini_r"), writes={"init_weights": "bat"},
     ),
     Correspondence(
         "LN_TUNING", "ln_tuning",

@@ -230,7 +230,7 @@ def _module_sizes(ir: SpecIR, hyper: Mapping[str, Number], running: bool) -> lis
                 if n % 4:
                     continue
                 environment |= {"c": n // 4, "kh": 2, "kw": 2}
-            if not _meets(ir, environment) or (running and not _runs(ir, environment)):
+            if not _meets(ir, environment) or (running and not takes_sizes(ir, environment)):
                 continue
             if n == m:
                 squares.append(environment)
@@ -252,7 +252,7 @@ def _meets(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
         return False
 
 
-def _runs(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
+def takes_sizes(ir: SpecIR, environment: Mapping[str, Number]) -> bool:
     """Whether every operator takes these sizes; some conditions depend on the index of a fold, and show only here."""
     trial = _Trial(ir, environment, SEEDS[0])
     try:

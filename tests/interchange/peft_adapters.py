@@ -39,7 +39,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "VeRA": ("llama", "VeraConfig", {"target_modules": LLAMA, "r": 3}),
     "PVeRA": ("bert", "PveraConfig", {"target_modules": BERT_WIDE, "r": 3}),
     "OFT": ("llama", "OFTConfig", BLOCKS | {"target_modules": LLAMA}),
-    "OFT by the number of blocks": ("bert", "OFTConfig", BLOCKS | {"target_modules": BERT, "r": 4, "oft_block_size": 0}),
+    "OFT, number of blocks": ("bert", "OFTConfig", BLOCKS | {"target_modules": BERT, "r": 4, "oft_block_size": 0}),
     "OFT, one block for all": ("bert", "OFTConfig", BLOCKS | {"target_modules": BERT_WIDE, "block_share": True}),
     "OFT, series": ("llama", "OFTConfig", {"target_modules": LLAMA, "r": 0, "oft_block_size": 4}),
     "COFT": ("bert", "OFTConfig", BLOCKS | {"target_modules": BERT_WIDE, "coft": True, "eps": 0.5}),

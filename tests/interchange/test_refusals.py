@@ -54,13 +54,13 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "ranks": (fields(rank_pattern={"query": 4}), "`rank_pattern` = {'query': 4} of a LORA adapter is not supported"),
     "scales": (fields(alpha_pattern={"query": 4}), "`alpha_pattern` = {'query': 4} of a LORA adapter is not supported"),
     "start": (fields(init_lora_weights="loftq"), "`init_lora_weights` = 'loftq' of a LORA adapter is not supported"),
-    "tokens": (fields(alora_invocation_tokens=[3]), "`alora_invocation_tokens` = [3] of a LORA adapter is not supported"),
+    "tokens": (fields(alora_invocation_tokens=[3]), "`alora_invocation_tokens` = [3] of a LORA adapter is not"),
     "unknown field": (fields(use_newest=True), "`use_newest` = True of a LORA adapter is not supported"),
     "biases": (fields(bias="boft_only"), "`bias` = 'boft_only' of a LORA adapter is not supported"),
     "no method": (lambda found, _: found.pop("peft_type"), "adapter_config.json` is damaged: it has no `peft_type`"),
     "half a module": (
         lambda _, tensors: tensors.pop(f"{QUERY}.lora_B.weight"),
-        "`bert.encoder.layer.0.attention.self.query`, a Linear, has the tensors `lora_A.weight`, which no spec is known for",
+        "`bert.encoder.layer.0.attention.self.query`, a Linear, has the tensors `lora_A.weight`, which no spec is",
     ),
     "other ranks": (
         lambda _, tensors: tensors.update({
@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     ),
     "stray tensor": (
         lambda _, tensors: tensors.update({"base_model.model.bert.pooler.dense.weight": torch.zeros(3)}),
-        "the adapter holds `base_model.model.bert.pooler.dense.weight`, which is neither a factor nor the base's own value",
+        "the adapter holds `base_model.model.bert.pooler.dense.weight`, which is neither a factor nor the base's own",
     ),
     "head of another size": (
         lambda _, tensors: tensors.update({"base_model.model.classifier.weight": torch.zeros(7, 32)}),

@@ -49,7 +49,8 @@ def test_an_imported_adapter_merges(case: str, tmp_path: Path) -> None:
 
 SPECS = {
     "lora": {"r": 3}, "lora_dropout": {"r": 3, "p": 0.1}, "lora_fa": {"r": 3}, "mpc_o": {"r": 3}, "dora": {"r": 3},
-    "vera": {"r": 3}, "vblora": {"r": 2, "v": 6, "h": 4}, "shira": {"r": 1}, "boft": {"k": 4, "f": 1}, "pissa": {"r": 3},
+    "vera": {"r": 3}, "vblora": {"r": 2, "v": 6, "h": 4}, "shira": {"r": 1}, "boft": {"k": 4, "f": 1},
+    "pissa": {"r": 3},
 }  # fmt: skip
 
 

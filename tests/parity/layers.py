@@ -69,7 +69,8 @@ def _rms(n: int, m: int) -> tuple[nn.Module, Tensor]:
 
 LAYERS: dict[str, Callable[[int, int], tuple[nn.Module, Tensor]]] = {
     "Linear": _linear, "Linear without bias": _unbiased, "Conv1D": _conv1d, "Conv2d": _conv2d,
-    "Conv2d, square kernel": _square, "Conv2d, 1 x 1": _pointwise, "Embedding": _embedding, "LayerNorm": _norm, "RMSNorm": _rms,
+    "Conv2d, square kernel": _square, "Conv2d, 1 x 1": _pointwise,
+    "Embedding": _embedding, "LayerNorm": _norm, "RMSNorm": _rms,
 }  # fmt: skip
 
 

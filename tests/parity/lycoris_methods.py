@@ -47,7 +47,9 @@ ROWS: dict[str, Correspondence] = {
         "LokrModule", "lokr_conv", Part("C", "lokr_w1", "q p -> p q"), Part("G", "lokr_t2", "a b h w -> b a h w"),
         Part("A", "lokr_w2_b", "r u -> u r"), Part("B", "lokr_w2_a", "r v -> v r"), settings=RANKED,
     ),
-    "oft": row("DiagOFTModule", ROTATED, Part("G", "oft_blocks", "b i j -> b i j", scale=-2), settings={"k": "lora_dim"}),
+    "oft": row(
+        "DiagOFTModule", ROTATED, Part("G", "oft_blocks", "b i j -> b i j", scale=-2), settings={"k": "lora_dim"}
+    ),
     "ia3": row("IA3Module", OUTPUTS, Part("w", "weight", "m -> m")),
     "ia3_original": row("IA3Module", INPUTS, Part("w", "weight", "n -> n")),
     "ln_tuning": row("NormModule", "ln_tuning", Part("g", "w_norm", "m -> m"), Part("d", "b_norm", "m -> m")),
@@ -78,11 +80,13 @@ METHODS: tuple[Method, ...] = (
     Method("loha", "LohaModule", (
         C("default", sized(4, 1), without=TWICE),
         C("rank 2, alpha 5, dropout", sized(2, 5, rank_dropout=0.5), sizes=SMALL, without=TWICE),
-        C("no bias, scale 1", sized(4, 4), "Linear without bias", (5, 7)), C("Conv2d, scale 1", sized(2, 2), "Conv2d", (3, 5)),
+        C("no bias, scale 1", sized(4, 4), "Linear without bias", (5, 7)),
+        C("Conv2d, scale 1", sized(2, 2), "Conv2d", (3, 5)),
     ), start=LOHA_START, deviation=MERGED_TWICE),
     Method("loha_conv", "LohaModule", (
         C("default", sized(4, 1), "Conv2d", (3, 5), TWICE), C("rank 2, alpha 5", sized(2, 5), "Conv2d", (3, 5), TWICE),
-        C("square, scale 1", sized(2, 2), "Conv2d, square kernel", (4, 6)), C("wide, scale 1", sized(8, 8), "Conv2d", (2, 7)),
+        C("square, scale 1", sized(2, 2), "Conv2d, square kernel", (4, 6)),
+        C("wide, scale 1", sized(8, 8), "Conv2d", (2, 7)),
     ), KERNEL, start=LOHA_START, deviation=MERGED_TWICE),
     Method("lokr", "LokrModule", (
         C("default", sized(40, 1), sizes=(24, 16)), C("dropout", sized(40, 1, rank_dropout=0.5), sizes=(6, 8)),
@@ -94,7 +98,8 @@ METHODS: tuple[Method, ...] = (
     ), start="LyCORIS starts E at zero, not C", deviation=MERGED_TWICE),
     Method("lokr_conv", "LokrModule", (
         C("default", sized(1, 1), "Conv2d", (4, 6)), C("alpha 3", sized(1, 3), "Conv2d, square kernel", (6, 8), TWICE),
-        C("rank 2", sized(2, 2), "Conv2d", (12, 30)), C("no dropout in eval", sized(1, 1, module_dropout=0.5), "Conv2d", (4, 6)),
+        C("rank 2", sized(2, 2), "Conv2d", (12, 30)),
+        C("no dropout in eval", sized(1, 1, module_dropout=0.5), "Conv2d", (4, 6)),
     ), KERNEL, start="LyCORIS starts A at zero, not C", deviation=MERGED_TWICE),
     Method("oft", "DiagOFTModule", (
         C("default", sized(4, 1)), C("blocks of 3", sized(3, 1), sizes=(5, 9)),

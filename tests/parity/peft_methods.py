@@ -100,11 +100,17 @@ BOFT = (
 
 METHODS: tuple[Method, ...] = (
     Method("lora", "LoraConfig", (*LORA, CONV1D, CONV2D)),
+    Method("rslora", "LoraConfig", (
+        *LORA[:2], C("alpha 9, no bias", {"r": 2, "lora_alpha": 9}, "Linear without bias", SMALL),
+        CONV1D, CONV2D, TABLE,
+    ), {"use_rslora": True}),
     Method("lora_embedding", "LoraConfig", (
         C("default", layer="Embedding"), TABLE, C("rank 2", {"r": 2}, "Embedding", (11, 4)),
         C("rsLoRA scale", {"r": 4, "use_rslora": True}, "Embedding", (9, 5)),
     ), start_spec="lora_embedding"),
-    Method("lora_bias", "LoraConfig", LORA[:3] + (C("alpha 9", {"lora_alpha": 9}, sizes=(20, 30)),), {"lora_bias": True}),
+    Method(
+        "lora_bias", "LoraConfig", (*LORA[:3], C("alpha 9", {"lora_alpha": 9}, sizes=(20, 30))), {"lora_bias": True}
+    ),
     Method("dora", "LoraConfig", (*LORA, CONV1D, CONV2D, TABLE), {"use_dora": True}),
     Method("pissa", "LoraConfig", LORA, start("pissa"), 1e-5, start="derived", starts_in_float32=True,
         deviation="PEFT decomposes W in float32"),
@@ -113,14 +119,15 @@ METHODS: tuple[Method, ...] = (
     Method("mica", "LoraConfig", LORA, start("mica"), start="derived", starts_in_float32=True),
     Method("orthogonal_init", "LoraConfig", (
         C("default"), C("rank 4", {"r": 4, "lora_alpha": 5}, sizes=(8, 6)),
-        C("rsLoRA scale", {"r": 2, "use_rslora": True}, sizes=SMALL), C("no bias", {"r": 6}, "Linear without bias", (9, 8)),
+        C("rsLoRA scale", {"r": 2, "use_rslora": True}, sizes=SMALL),
+        C("no bias", {"r": 6}, "Linear without bias", (9, 8)),
     ), start("orthogonal"), start_spec="orthogonal_init"),
     Method("adalora", "AdaLoraConfig", (
         C("default"), C("rank 3, alpha 5, dropout", {"init_r": 3, "lora_alpha": 5, "lora_dropout": 0.5}, sizes=SMALL),
         C("no bias", {"init_r": 2}, "Linear without bias", SMALL),
         C("Conv1D", {"init_r": 3, "fan_in_fan_out": True}, "Conv1D", SMALL),
     ), {"total_step": 10, "target_r": 1},
-        deviation="the scale is alpha over r, not alpha alone, in both; the penalty is the code's (norms, not squares)"),
+        deviation="the penalty is PEFT's, of norms; the paper squares them"),
     Method("vera", "VeraConfig", (
         C("default"), C("rank 3, dropout", {"r": 3, "vera_dropout": 0.5}, sizes=SMALL),
         C("d at 0.5, no bias", {"r": 4, "d_initial": 0.5}, "Linear without bias", SMALL),
@@ -148,8 +155,10 @@ METHODS: tuple[Method, ...] = (
     ), {"use_cayley_neumann": False, "block_share": True}),
     Method("coft", "OFTConfig", (
         C("default"), C("wider ball", blocks(3, eps=0.5), sizes=(6, 5)),
-        C("no bias", blocks(4, eps=0.1), "Linear without bias", (12, 7)), C("blocks of 2", blocks(2, eps=9), sizes=(6, 4)),
-    ), {"use_cayley_neumann": False, "coft": True}, deviation="the ball is kept at a step of training; PEFT at every pass"),
+        C("no bias", blocks(4, eps=0.1), "Linear without bias", (12, 7)),
+        C("blocks of 2", blocks(2, eps=9), sizes=(6, 4)),
+    ), {"use_cayley_neumann": False, "coft": True},
+        deviation="the ball is kept at a step of training, in PEFT at every pass"),
     Method("oftv2", "OFTConfig", (*OFT[:3], C("6 terms", blocks(4, num_cayley_neumann_terms=6), sizes=(8, 5))),
         deviation="PEFT's series is of the transposed rotation: its factors come with the other sign; it makes four "
         "terms of three"),
@@ -171,7 +180,8 @@ METHODS: tuple[Method, ...] = (
         C("no bias", {"r": 4}, "Linear without bias", (5, 7)), C("Conv2d", {"r": 2}, "Conv2d", (3, 5)),
     ), deviation="PEFT rounds the scale to float32"),
     Method("lokr", "LoKrConfig", (
-        C("default", {"r": 8}, sizes=(24, 16)), C("alpha 5, dropout", {"r": 20, "alpha": 5, "rank_dropout": 0.5}, sizes=(6, 8)),
+        C("default", {"r": 8}, sizes=(24, 16)),
+        C("alpha 5, dropout", {"r": 20, "alpha": 5, "rank_dropout": 0.5}, sizes=(6, 8)),
         C("no bias", {"r": 9}, "Linear without bias", (12, 15)), C("prime sizes", {"r": 20, "alpha": 3}, sizes=SMALL),
     )),
     Method("lokr_lowrank", "LoKrConfig", (
@@ -184,18 +194,21 @@ METHODS: tuple[Method, ...] = (
     )),
     Method("miss_mini", "MissConfig", (
         C("default", {"r": 64, "mini_r": 1}), C("rank 3", {"r": 3, "mini_r": 2}, sizes=(6, 4)),
-        C("no bias", {"r": 2, "mini_r": 3}, "Linear without bias", (8, 6)), C("4 columns", {"r": 4, "mini_r": 4}, sizes=(8, 12)),
+        C("no bias", {"r": 2, "mini_r": 3}, "Linear without bias", (8, 6)),
+        C("4 columns", {"r": 4, "mini_r": 4}, sizes=(8, 12)),
     ), {"init_weights": "mini"}),
     Method("bone_affine", "MissConfig", (
         C("default", {"r": 16}), C("rank 2", {"r": 2}, sizes=(6, 4)),
-        C("no bias", {"r": 3}, "Linear without bias", (6, 9)), C("rank 4, dropout", {"r": 4, "miss_dropout": 0.5}, sizes=(8, 12)),
+        C("no bias", {"r": 3}, "Linear without bias", (6, 9)),
+        C("rank 4, dropout", {"r": 4, "miss_dropout": 0.5}, sizes=(8, 12)),
     ), {"init_weights": "bat"}),
     Method("ln_tuning", "LNTuningConfig", (
         C("default", layer="LayerNorm"), C("RMSNorm", layer="RMSNorm"), C("width 5", layer="LayerNorm", sizes=(5, 5)),
         C("RMSNorm, width 7", layer="RMSNorm", sizes=(7, 7)),
     ), deviation="PEFT keeps the whole weight and bias, the spec what is added to them"),
     Method("vblora", "VBLoRAConfig", (
-        C("default", sizes=(256, 512)), C("2 of 5 vectors", {"r": 2, "num_vectors": 5, "vector_length": 3}, sizes=(6, 9)),
+        C("default", sizes=(256, 512)),
+        C("2 of 5 vectors", {"r": 2, "num_vectors": 5, "vector_length": 3}, sizes=(6, 9)),
         C("3 of 7, no bias", {"r": 3, "num_vectors": 7, "vector_length": 2, "topk": 3}, "Linear without bias", (8, 6)),
         C("dropout", {"r": 2, "num_vectors": 5, "vector_length": 4, "vblora_dropout": 0.5}, sizes=(8, 12)),
     )),
@@ -204,7 +217,8 @@ METHODS: tuple[Method, ...] = (
         C("no bias", {"r": 2}, "Linear without bias", (12, 8)), C("seed", {"r": 1, "random_seed": 3}, sizes=(9, 8)),
     )),
     Method("trainable_tokens", "TrainableTokensConfig", (
-        C("default", {"token_indices": [3]}, "Embedding"), C("two rows", {"token_indices": [5, 1]}, "Embedding", (9, 5)),
+        C("default", {"token_indices": [3]}, "Embedding"),
+        C("two rows", {"token_indices": [5, 1]}, "Embedding", (9, 5)),
         C("four rows", {"token_indices": [0, 2, 3, 7]}, "Embedding", (9, 5)),
         C("all rows", {"token_indices": [0, 1, 2, 3]}, "Embedding", (4, 7)),
     )),
@@ -215,9 +229,11 @@ METHODS: tuple[Method, ...] = (
         deviation="PEFT transforms in float32 in every dtype, and its gradient to the input is not the derivative of "
         "its output"),
     Method("beft", "BeftConfig", (
-        C("default"), C("small", {}, sizes=SMALL), C("wide", {}, sizes=(5, 17)), C("no bias, unmerged", {}, "Linear without bias", SMALL, ("merged weight",)),
+        C("default"), C("small", {}, sizes=SMALL), C("wide", {}, sizes=(5, 17)),
+        C("no bias, unmerged", {}, "Linear without bias", SMALL, ("merged weight",)),
     ), deviation="PEFT does not merge it into a layer without a bias"),
     Method("osf", "OSFConfig", (
-        C("default"), C("small", {}, sizes=SMALL), C("no bias", {}, "Linear without bias", (5, 7)), C("wide", {}, sizes=(9, 20)),
+        C("default"), C("small", {}, sizes=SMALL), C("no bias", {}, "Linear without bias", (5, 7)),
+        C("wide", {}, sizes=(9, 20)),
     ), double=1e-5, start="derived", deviation="PEFT decomposes W in float32"),
 )  # fmt: skip

@@ -15,6 +15,12 @@ from tests.parity.references import LYCORIS, PEFT, SINGLE, Reference, all_method
 
 HEAD = ("spec", "reference", "configurations", "compared", "float32", "float64", "start", "where they differ")
 ALIKE = {"same": "the same", "derived": "the same, up to the signs of singular vectors"}
+HOW = f"""\
+The references are PEFT {PEFT.version} and LyCORIS {LYCORIS.version}. Factors are drawn as if after training, and the
+spec gets them through the table that `specdsl import` and `specdsl export` read. A deviation is the largest
+difference over the largest entry of the reference; the worst one of a method's configurations is given. Models are in evaluation mode,
+with dropout configured where it says so. `python -m tests.parity.table` writes this page, and a test holds it to the
+suite in `tests/parity/`."""
 FULL = 1e-10
 """The tolerance in float64 where the reference computes in it."""
 
@@ -57,33 +63,37 @@ def page(worst: dict[tuple[str, str, torch.dtype], float]) -> str:
         for reference, method in methods
     ]  # fmt: skip
     count = sum(len(method.configurations) for _, method in methods)
-    return "\n".join([
+    lines = [
         "# Parity with reference implementations",
         "",
-        f"The worst deviation from a reference is {single:.1e} in float32 (allowed: {SINGLE:.0e}) and {double:.1e} in "
-        f"float64 (allowed: {FULL:.0e}), over {len(rows)} methods and {count} configurations; where the reference itself "
-        "computes in float32, the float64 column is no closer than that, and is not part of this number.",
+        headline(single, double, len(rows), count),
         "",
         *ELSEWHERE.splitlines(),
         "",
-        f"The references are PEFT {PEFT.version} and LyCORIS {LYCORIS.version}. Factors are drawn as if after training, "
-        "and the spec gets them through the table that `specdsl import` and `specdsl export` read. A deviation is the "
-        "largest difference over the largest entry of the reference; the worst one of a method's configurations is given. "
-        "Models are in evaluation mode, with dropout configured where it says so. This page is written by "
-        "`python -m tests.parity.table`, and a test holds it to the suite in `tests/parity/`.",
+        *HOW.splitlines(),
         "",
         "## Layers",
         "",
-        *_table(HEAD, rows),
+        *table(HEAD, rows),
         "",
         "## Beyond the layer",
         "",
-        *_table(("spec", "reference", "compared", "where they differ"), TRAINING),
-        "",
-    ])  # fmt: skip
+        *table(("spec", "reference", "compared", "where they differ"), TRAINING),
+    ]
+    return "\n".join(lines) + "\n"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def headline(single: float, double: float, methods: int, configurations: int) -> str:
+    """The first sentence of the page."""
+    return (
+        f"The worst deviation from a reference is {single:.1e} in float32 (allowed: {SINGLE:.0e}) and {double:.1e} in "
+        f"float64 (allowed: {FULL:.0e}), over {methods} methods and {configurations} configurations. Where the "
+        "reference computes in float32 itself, the float64 column is no closer than that and not part of this number."
+    )
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    """A table of Markdown, line by line."""
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)
     for row in rows:
