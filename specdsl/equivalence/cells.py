@@ -9,13 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.forms.form import World
+from specdsl.equivalence.relations import WHOLE, Relation, are_possible
 from specdsl.equivalence.subject import Subject
 from specdsl.ir import Condition, Scalar, topological
-from specdsl.sizes import Number, Opaque, Size, UnknownSize
+from specdsl.sizes import Number, Opaque, Size, Symbol, UnknownSize
 
 CELLS = ("n<m", "n=m", "n>m")
 N, M, R = Size.symbol("n"), Size.symbol("m"), Size.symbol("r")
@@ -33,16 +34,19 @@ class Cell:
         name: `n<m`, `n=m` or `n>m`.
         samples: sizes of some modules in it, the smallest first; every other symbol has its value too.
         given: sizes with one value in the whole cell (`m = n`, `n = 4`), put into every shape.
+        facts: what holds of the sizes of every module in it; an order of two sizes has to follow from these.
     """
 
     name: str
     samples: tuple[Mapping[str, Number], ...]
     given: Mapping[str, Size]
+    facts: tuple[Relation, ...] = ()
 
     @cached_property
     def key(self) -> tuple[object, ...]:
         """Equal keys are equal cells."""
-        return (self.name, tuple(tuple(sorted(one.items())) for one in self.samples), tuple(sorted(self.given.items())))
+        samples = tuple(tuple(sorted(one.items())) for one in self.samples)
+        return (self.name, samples, tuple(sorted(self.given.items())), tuple(map(str, self.facts)))
 
     def world(self) -> World:
         """What is known of sizes here."""
@@ -61,13 +65,33 @@ class Cell:
         if difference.constant is not None:
             return difference.constant >= 0
         try:
-            return all(difference.value(sample) >= 0 for sample in self.samples)
+            if not all(difference.value(sample) >= 0 for sample in self.samples):
+                return False
         except (UnknownSize, ValueError, ZeroDivisionError):
             return False
+        return follows(self.facts, left, right)
 
     def resolved(self, size: Size) -> Size:
         """A size with the smaller of two put for their `min`, where it is known here."""
         return resolved(size.substitute(self.given), self._at_most)
+
+
+@lru_cache(maxsize=20_000)
+def follows(facts: tuple[Relation, ...], left: Size, right: Size) -> bool:
+    """Whether `left <= right` is proved by the facts."""
+    common = _common_factor(left, right)
+    return not are_possible([*facts, Relation(left / common, ">", right / common)])
+
+
+def _common_factor(left: Size, right: Size) -> Size:
+    """The product of sizes that stands in every term of both; sizes are positive."""
+    monomials = [dict(monomial) for monomial, _ in (*left.terms, *right.terms)]
+    common = Size.of(1)
+    for atom in monomials[0] if monomials else ():
+        least = min(monomial.get(atom, 0) for monomial in monomials)
+        if least > 0 and isinstance(atom, Symbol) and atom.name in WHOLE:
+            common = common * Size.symbol(atom.name).power(least)
+    return common
 
 
 def resolved(size: Size, at_most: object) -> Size:
@@ -126,8 +150,45 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
         samples = list(itertools.islice(found, _SAMPLES))
         samples += _tight(name, a, b, conditions, is_roomy, least, least_rank) if samples else ()
         if samples:
-            return Cell(name, tuple(samples), _given(name, samples, conditions))
+            given = _given(name, samples, conditions)
+            facts = tuple(_facts(name, a, b, conditions, samples, is_roomy, least, least_rank))
+            return Cell(name, tuple(samples), given, tuple(_put(fact, given) for fact in facts))
     return None
+
+
+def _put(fact: Relation, given: Mapping[str, Size]) -> Relation:
+    return Relation(fact.left.substitute(given), fact.sign, fact.right.substitute(given))
+
+
+def _facts(
+    name: str, a: Subject, b: Subject, conditions: Conditions, samples: Sequence[Mapping[str, Number]],
+    is_roomy: bool, least: int, least_rank: int,
+) -> Iterator[Relation]:  # fmt: skip
+    """What is said of the sizes, what the specs demand of them, and what is taken for granted by default."""
+    yield Relation(N, name[1], M)
+    yield from conditions.relations
+    for size, value in ((N, least), (M, least), (R, least_rank)):
+        yield Relation(size, ">=", Size.of(value))
+    for subject in (a, b):
+        for condition in subject.ir.conditions:
+            left, right = subject.size(condition.left), subject.size(condition.right)
+            signs = {"equal": ("=", right), "at_most": ("<=", right), "whole": (">=", Size.of(1))}
+            yield Relation(left, *signs[condition.kind])
+    for relation in defaults(a, b, is_roomy):
+        if all(relation.holds(sample) is not False for sample in samples):
+            yield relation
+
+
+def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
+    """What is taken for granted where nothing is said: W is larger than what is added has rank, and than `r`."""
+    for subject in (a, b):
+        bound = subject.spec.facts.rank_bound
+        if is_roomy and bound is not None:
+            for size in (N, M):
+                yield Relation(subject.size(bound), "<", size)
+        if "r" in subject.ir.hyper and subject.ir.hyper["r"].is_default:
+            for size in (N, M):
+                yield Relation(R, "<=", size)
 
 
 def _given(name: str, samples: Sequence[Mapping[str, Number]], conditions: Conditions) -> dict[str, Size]:

@@ -8,11 +8,13 @@ from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated, sample, values
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.exact.witness import smallest_difference
+from specdsl.equivalence.forms.form import World
 from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.sets.image import Space
 from specdsl.equivalence.sets.matching import renamings
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import Result
+from specdsl.ir import Apply, Initial, reads, topological
 from specdsl.sizes import Environment, Size
 
 POINTS = 2
@@ -20,25 +22,33 @@ SEEDS = 8
 MOST_COUPLINGS = 24
 
 
-def spaces(subject: Subject, at: Callable[[Size], Size]) -> dict[str, Space]:
+def spaces(subject: Subject, at: Callable[[Size], Size], world: World) -> dict[str, Space]:
     """What the trained factors of a spec run over, axes of size 1 left out."""
     found = {}
     for name in subject.trained:
         factor = subject.ir.factors[name]
         axes = tuple(subject.size(size) for size in factor.shape)
         kept = tuple(size for size in axes if at(size) != Size.of(1))
-        found[name] = Space(kept, orthonormal=frozenset({0}) if factor.orthonormal else frozenset())
+        found[name] = Space(kept, orthonormal=_marks(kept, world) if factor.orthonormal else frozenset())
     return found
+
+
+def _marks(axes: tuple[Size, ...], world: World) -> frozenset[int]:
+    """The axes over which an orthonormal matrix contracts: that of its columns if it is tall, of its rows if wide."""
+    if len(axes) != 2:
+        return frozenset({0})
+    tall, wide = world.at_most(axes[1], axes[0]), world.at_most(axes[0], axes[1])
+    return frozenset(([0] if tall or not wide else []) + ([1] if wide else []))
 
 
 def couplings(a: Subject, b: Subject, reaches: Sequence[Reach]) -> list[Coupling]:
     """Every way in which the factors of b can be those of a."""
     cell = reaches[0].cell
-    resolve = cell.resolved
+    resolve, world = cell.resolved, cell.world()
     one = {name: Space(tuple(resolve(size) for size in space.axes), orthonormal=space.orthonormal)
-           for name, space in spaces(a, resolve).items()}  # fmt: skip
+           for name, space in spaces(a, resolve, world).items()}  # fmt: skip
     other = {name: Space(tuple(resolve(size) for size in space.axes), orthonormal=space.orthonormal)
-             for name, space in spaces(b, resolve).items()}  # fmt: skip
+             for name, space in spaces(b, resolve, world).items()}  # fmt: skip
     found: list[Coupling] = []
     for renaming in renamings(one, other):
         found.append({name: Rename(owner, flipped) for name, (owner, flipped) in renaming.names.items()})
@@ -59,6 +69,22 @@ def _by_name(a: Subject, b: Subject) -> Coupling:
 
 def _same_size(a: Subject, b: Subject) -> Callable[[Size, Size], bool]:
     return lambda left, right: a.size(left) == b.size(right)
+
+
+def read_starts(subject: Subject) -> dict[str, tuple[str, ...]]:
+    """The laws of the random starts that the values themselves read, as `init(A)` does."""
+    found = {}
+    for node in topological(subject.values.values()):
+        if isinstance(node, Initial):
+            for name in sorted(reads(node.of)):
+                start = subject.ir.factors[name].start if name in subject.ir.factors else None
+                if isinstance(start, Apply) and start.definition.draw is not None:
+                    options = (
+                        f"{key}={subject.size(value) if isinstance(value, Size) else value}"
+                        for key, value in start.options if key not in ("label", "shape")
+                    )  # fmt: skip
+                    found[name] = (start.operator, *options)
+    return found
 
 
 def pointwise(
@@ -94,7 +120,10 @@ def pointwise(
 
 
 def _equal_by_chance(a: Subject, b: Subject, ways: Sequence[Coupling], reaches: Sequence[Reach]) -> str | None:
+    ours, theirs = read_starts(a), read_starts(b)
     for coupling in ways:
+        if any(ours.get(rename.name) != theirs.get(name) for name, rename in coupling.items()):
+            continue  # draws of different laws are no equal draws
         try:
             if all(_agree(a, b, coupling, reach) for reach in reaches):
                 shapes = ", ".join(f"{one.sizes['n']} x {one.sizes['m']}" for one in reaches)

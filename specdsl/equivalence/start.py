@@ -145,7 +145,7 @@ def _compared(a: Subject, b: Subject, reach: Reach, coupling: Coupling) -> tuple
         return "same", "1", None
     ratio = _ratio(kernel_a, kernel_b)
     if ratio is not None:
-        return "proportional", ratio, None
+        return "proportional", _small_fraction(ratio), None
     space_a, space_b = (matrix[:, [bool(rate) for rate in rates]] for matrix, rates in (one, other))
     rank_a, rank_b = (elimination.rank(space, PRIME) for space in (space_a, space_b))
     both = elimination.rank(np.hstack([space_a, space_b]), PRIME)
@@ -175,8 +175,8 @@ def _kernel(matrix: np.ndarray, rates: Sequence[int]) -> np.ndarray:
     return kernel
 
 
-def _ratio(a: np.ndarray, b: np.ndarray) -> str | None:
-    """The number c with `a = c * b`, written as a fraction of small numbers where it is one."""
+def _ratio(a: np.ndarray, b: np.ndarray) -> int | None:
+    """The number c with `a = c * b`, modulo the prime."""
     places = np.argwhere(b != 0)
     if not len(places) or not a.any():
         return None
@@ -184,7 +184,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> str | None:
     ratio = int(a[place]) * pow(int(b[place]), -1, PRIME) % PRIME
     if not np.array_equal((b * ratio) % PRIME, a):
         return None
-    return _small_fraction(ratio)
+    return ratio
 
 
 def _small_fraction(value: int) -> str | None:

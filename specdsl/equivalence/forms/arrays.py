@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World, _counted, atom_form
-from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Place, Slot, Var, replaced, slot_of, unified
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Place, Slot, Var, length, replaced, slot_of, unified
 from specdsl.sizes import Size
 
 
@@ -48,7 +48,7 @@ class FormArrays:
         if axes == array.axes:
             return array
         groups = _groups(array.axes, axes)
-        return Form.of(axes, [_reshaped(term, groups) for term in array.fresh()], self.world)
+        return Form.of(axes, [_reshaped(term, groups, array.axes) for term in array.fresh()], self.world)
 
     def permute(self, array: Form, axes: Sequence[int]) -> Form:
         return array.transposed(axes)
@@ -59,7 +59,7 @@ class FormArrays:
         total, terms = ZERO, []
         for form in forms:
             for term in form.fresh():
-                terms.append(_moved(term, axis, form.axes[axis], total))
+                terms.append(_moved(term, axis, total))
             total = total + form.axes[axis]
         axes = (*forms[0].axes[:axis], total, *forms[0].axes[axis + 1 :])
         if len(forms) == 1:
@@ -191,12 +191,12 @@ class FormArrays:
         return array if isinstance(array, Form) else self.number(array)
 
 
-def _moved(term: Term, axis: int, size: Size, offset: Size) -> Term:
+def _moved(term: Term, axis: int, offset: Size) -> Term:
     """The term as a stretch of a longer axis."""
     slot = term.out[axis]
     if len(slot) > 1:
         raise NoForm("blocks side by side with something else")
-    place = slot[0] if slot else Place(Var(size))
+    place = slot[0] if slot else Place(Var(ONE))  # without an index: the first place
     moved: Slot = (Place(place.var, place.offset + offset),)
     return Term(term.coefficient, term.atoms, (*term.out[:axis], moved, *term.out[axis + 1 :]))
 
@@ -246,11 +246,13 @@ def _is_smaller(left: Size, right: Size) -> bool:
     return all(exponent > 0 for monomial, _ in quotient.terms for _, exponent in monomial)
 
 
-def _reshaped(term: Term, groups: Sequence[Group]) -> Term:
+def _reshaped(term: Term, groups: Sequence[Group], old: Sequence[Size]) -> Term:
     """The term over new axes; each group of old ones is read as one index and cut anew."""
     count = len(term.out)
     at = 0
     for axes, sizes in groups:
+        if len(axes) > 1:
+            _refuse_stretches(term.out[at : at + len(axes)], [old[axis] for axis in axes])
         slot: Slot = tuple(one for axis in range(at, at + len(axes)) for one in term.out[axis])
         at += len(axes)
         wanted = tuple(slot_of(size) for size in sizes)
@@ -263,6 +265,15 @@ def _reshaped(term: Term, groups: Sequence[Group]) -> Term:
             raise NoForm("a reshaping of nothing")
         term = Term(term.coefficient, term.atoms, (*term.out, *wanted)).replaced(by)
     return Term(term.coefficient, term.atoms, term.out[count:])
+
+
+def _refuse_stretches(slots: Sequence[Slot], sizes: Sequence[Size]) -> None:
+    """Axes are counted together only where all but the first are whole: a digit's weight is the size of those after."""
+    if any(place.offset != ZERO for place in slots[0]) or any(
+        length(slot) != size or any(place.offset != ZERO for place in slot)
+        for slot, size in zip(slots[1:], sizes[1:], strict=True)
+    ):
+        raise NoForm("axes are joined of which one is only a stretch")
 
 
 def with_options(options: Mapping[str, Any]) -> tuple[str, ...]:

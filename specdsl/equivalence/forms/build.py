@@ -87,7 +87,12 @@ class Builder:
         kept = tuple(size for size in axes if size != ONE)
         label = "start" if seed is None else "draw"
         who = name if seed is None else f"{start.operator}({seed})"
-        return atom_form(Key(label, who, kept), axes, self.world)
+        return atom_form(Key(label, who, kept, self.law(start)), axes, self.world)
+
+    def law(self, draw: Apply) -> tuple[str, ...]:
+        """The law of a random value, as text: only draws of equal laws may be equal."""
+        options = {name: self._option(value) for name, value in draw.options if name != "shape"}
+        return (draw.operator, *with_options(options))
 
     def _is_hidden(self, node: Node, root: Node) -> bool:
         """Nodes whose value is never asked for: bodies of folds, what an `init` stands for."""
@@ -163,7 +168,7 @@ class Builder:
         if isinstance(factor.start, Apply) and factor.start.definition.draw is not None:
             if factor.start.option("seed") is not None:
                 return self._drawn(node.name, factor.start, axes)
-            return atom_form(Key("frozen", node.name, kept, law(factor.start)), axes, self.world)
+            return atom_form(Key("frozen", node.name, kept, self.law(factor.start)), axes, self.world)
         return self.start(node.name)
 
     def _part(self, node: Part) -> Form:
@@ -241,11 +246,6 @@ class Builder:
         if kept == axes:
             return opened(key, self.world)
         return atom_form(key, axes, self.world)
-
-
-def law(draw: Apply) -> tuple[str, ...]:
-    """The law of a random start, as text: equal laws may be equal draws."""
-    return (draw.operator, *with_options({key: value for key, value in draw.options if key != "shape"}))
 
 
 def _summed_over(body: Form, index: str, count: Size) -> Form:

@@ -48,6 +48,14 @@ def slot_of(size: Size) -> Slot:
     return () if size == ONE else (Place(Var(size)),)
 
 
+def length(slot: Slot) -> Size:
+    """How many places a slot runs over."""
+    total = ONE
+    for place in slot:
+        total = total * place.var.size
+    return total
+
+
 def replaced(slot: Slot, by: Replacement) -> Slot:
     """The slot with variables replaced."""
     if not any(place.var in by for place in slot):
@@ -83,6 +91,8 @@ def unified(left: Slot, right: Slot, at_most: AtMost) -> dict[Var, Slot] | None:
         return _unified_zero(left or right)
     for one, other in ((left, right), (right, left)):
         if len(one) == 1 and one[0].offset == ZERO:
+            if one[0].var.size != length(other):
+                raise NoForm("a stretch of an axis meets blocks of it")
             return {one[0].var: other}
     return _unified_blocks(list(left), list(right), at_most)
 

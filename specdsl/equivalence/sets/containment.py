@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from specdsl.equivalence.forms.form import Form, Term
-from specdsl.equivalence.forms.index import ONE, ZERO, NoForm
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, length
 from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets.image import Image, Use
 from specdsl.equivalence.sets.matching import candidates
 from specdsl.equivalence.sets.rank import rank_bound
+from specdsl.equivalence.sets.reductions import is_never_zero
 from specdsl.sizes import Size
 
 MOST_TRIED = 600
@@ -92,7 +93,14 @@ def _is_addend(b: Image, name: str) -> bool:
         return False
     use = uses[0]
     assert use.atom is not None
+    if not is_never_zero(use.term.coefficient, b.world):
+        return False
     slots = tuple(slot for slot in use.term.out if slot)
+    if b.factors[name].axes not in (
+        kept := tuple(size for size in b.forms[use.target].axes if size != ONE),
+        kept[::-1],
+    ):
+        return False  # it fills a part of the value only
     plain = use.atom.slots == slots or use.atom.slots == slots[::-1]
     flat = all(len(slot) == 1 and slot[0].offset == ZERO for slot in slots)
     return not use.rest and plain and flat and len({slot[0].var for slot in slots}) == len(slots)
@@ -164,6 +172,16 @@ def _without(form: Form, name: str) -> Form:
     return Form.of(form.axes, [term for term in form.terms.values() if name not in term.trained], form.world)
 
 
+def _is_whole(value: Form) -> bool:
+    """Whether the only term of a value fills it: no entry is zero because nothing stands there."""
+    (term,) = value.terms.values()
+    places = [place for slot in term.out for place in slot]
+    return len({place.var for place in places}) == len(places) and all(
+        length(slot) == size and all(place.offset == ZERO for place in slot)
+        for slot, size in zip(term.out, value.axes, strict=True)
+    )
+
+
 def _is_within(value: Form, wanted: str, a: Image) -> bool:
     """Whether a value is a factor of a (or a product of such) whose entries are in range."""
     from specdsl.equivalence.sets.image import RANGES
@@ -173,6 +191,8 @@ def _is_within(value: Form, wanted: str, a: Image) -> bool:
     (term,) = value.terms.values()
     number = term.coefficient.constant
     if number is None or number <= 0 or len(term.atoms) != 1 or term.atoms[0].key.kind != "trained":
+        return False
+    if term.atoms[0].power != 1 or not (_is_whole(value) or wanted in ("nonnegative", "within one", "at most one")):
         return False
     return wanted in RANGES.get(a.factors[term.atoms[0].key.name].range, frozenset()) and (
         number == 1 or wanted in ("nonnegative", "positive")

@@ -28,7 +28,7 @@ Side = tuple[str, int | None]
 
 def upper_bound(image: Image, sizes: Environment) -> int:
     """A number that the dimension of the image is never above, at these sizes."""
-    total = sum(space.dimension.integer(sizes) for space in image.factors.values())
+    total = sum(space.dimension(sizes) for space in image.factors.values())
     entries = sum(
         int(np.prod([size.integer(sizes) for size in form.axes], dtype=object)) for form in image.forms.values()
     )
@@ -69,7 +69,7 @@ def _linear_part(form: Form, name: str) -> Form:
 def _tangents(space: Space, base: np.ndarray, point: FieldPoint) -> Iterator[np.ndarray]:
     """The directions in which a factor can move."""
     if space.rank is not None:
-        yield from _low_rank_tangents(base, point.integer(space.rank), point)
+        yield from _low_rank_tangents(base, min(point.integer(space.rank), *base.shape), point)
     elif space.range in ("rotations", "reflections") or space.orthonormal:
         if space.range != "rotations":
             raise NotExact("orthonormal", "its directions are not written down")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
 from specdsl.equivalence.forms.index import ONE
 from specdsl.equivalence.sets.rank import remember
-from specdsl.sizes import Size
+from specdsl.sizes import Environment, Size
 
 RANGES = {
     "real": frozenset({"real"}),
@@ -18,8 +19,8 @@ RANGES = {
     "unit": frozenset({"real", "nonnegative", "positive", "unit"}),
     "within one": frozenset({"real", "within one"}),
     "at most one": frozenset({"real", "at most one"}),
-    "rotations": frozenset({"rotations"}),
-    "reflections": frozenset({"reflections"}),
+    "rotations": frozenset({"real", "rotations"}),
+    "reflections": frozenset({"real", "reflections"}),
 }
 """What a factor runs over, with every range that contains it. Of entries: all numbers, `>= 0`, `> 0`, between 0 and 1,
 between -1 and 1 without and with the ends. Of square matrices: Cayley transforms of all skew matrices, which are the
@@ -60,24 +61,23 @@ class Space:
             remember(text, self.count)
         return Key("trained", name, self.axes, orthonormal=self.orthonormal, range=text)
 
-    @property
-    def dimension(self) -> Size:
-        """The dimension of the set of its values."""
-        product = ONE
-        for size in self.axes:
-            product = product * size
+    def dimension(self, sizes: Environment) -> int:
+        """The dimension of the set of its values, for these sizes."""
+        axes = [size.integer(sizes) for size in self.axes]
+        entries = math.prod(axes)
         if self.rank is not None:
-            n, m = self.axes
-            return self.rank * (n + m - self.rank)
+            n, m = axes
+            k = min(self.rank.integer(sizes), n, m)
+            return k * (n + m - k)
         if self.range == "rotations":
-            return product / self.axes[-1] * (self.axes[-1] - 1) / 2
+            return entries // axes[-1] * (axes[-1] - 1) // 2
         if self.count is not None:
-            return self.count * self.axes[0] - self.count * (self.count + 1) / 2
+            k = min(self.count.integer(sizes), axes[0])
+            return k * axes[0] - k * (k + 1) // 2
         if self.orthonormal:
-            n, m = self.axes
-            r = n if 0 not in self.orthonormal else m
-            return product - r * (r + 1) / 2
-        return product
+            k = min(axes)
+            return entries - k * (k + 1) // 2
+        return entries
 
 
 @dataclass(frozen=True)

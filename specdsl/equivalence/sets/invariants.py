@@ -271,24 +271,23 @@ def _rank_of(form: Form, constant: Form, quotient: Atom | None, flattening: Flat
 def _wrong_sign(a: Image, b: Image, sizes: Environment) -> Separation | None:
     """b is `L f R + C` with f in a range and nothing lost between L and R; a reaches f outside of it."""
     for name, space in b.factors.items():
-        if space.range == "real" or len(b.factors) != 1 or not _is_linear_alone(b, name):
+        if space.range not in _RANGE_TEXTS or len(b.factors) != 1 or not _is_linear_alone(b, name):
             continue
         for other, theirs in a.factors.items():
-            if theirs.range != "real" or theirs.rank is not None or theirs.axes != space.axes:
+            if not theirs.is_free or theirs.axes != space.axes:
                 continue
             own = {target: _renamed(form, name, other, a) for target, form in b.forms.items()}
             if own != dict(a.forms) or _lost(b, name, sizes):
                 continue
             return Separation(
                 f"both are the same linear map of a factor of {' x '.join(map(str, space.axes))}, one to one; in a "
-                f"`{other}` is any number, in b it is {_range_text(space.range)}", False, sizes,
+                f"`{other}` is any number, in b it is {_RANGE_TEXTS[space.range]}", False, sizes,
             )  # fmt: skip
     return None
 
 
-def _range_text(name: str) -> str:
-    return {"nonnegative": "not negative", "positive": "positive", "unit": "between 0 and 1",
-            "within one": "between -1 and 1", "at most one": "from -1 to 1"}[name]  # fmt: skip
+_RANGE_TEXTS = {"nonnegative": "not negative", "positive": "positive", "unit": "between 0 and 1",
+                "within one": "between -1 and 1", "at most one": "from -1 to 1"}  # fmt: skip
 
 
 def _is_linear_alone(image: Image, name: str) -> bool:

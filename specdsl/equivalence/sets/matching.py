@@ -90,7 +90,7 @@ def _renamed_atom(atom: Atom, renaming: Renaming, spaces: Mapping[str, Space]) -
     if key.kind == "start" and key.name in renaming.names:
         name, flipped = renaming.names[key.name]
         axes = key.axes[::-1] if flipped else key.axes
-        return Atom(Key("start", name, axes), atom.slots[::-1] if flipped else atom.slots, atom.power)
+        return Atom(Key("start", name, axes, key.options), atom.slots[::-1] if flipped else atom.slots, atom.power)
     if not key.arguments:
         return atom
     arguments = tuple(_renamed(argument, renaming, spaces) for argument in key.arguments)
@@ -185,6 +185,17 @@ def _plain(name: str, space: Space) -> list[Term]:
     return [Term(ONE, (Atom(space.key(name), slots),), slots)]
 
 
+def _is_ordered(wanted: Space, world: World) -> bool:
+    rows, columns = wanted.axes
+    return world.at_most(rows, columns) or world.at_most(columns, rows)
+
+
+def _holds_zeros(wanted: Space) -> bool:
+    """Whether a value of the space may be continued by zeros."""
+    return wanted.rank is None and not wanted.orthonormal and wanted.range in (
+        "real", "nonnegative", "within one", "at most one")  # fmt: skip
+
+
 def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
     """Values over the factors of a that a factor of b may take: factors of its shape, ones, the identity, zeros."""
     from specdsl.equivalence.sets import values
@@ -201,7 +212,7 @@ def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
             found.append((name, values.factor(name, space, a.world)))
         if len(space.axes) == 2 and space.axes[::-1] == wanted.axes:
             found.append((f"{name}.T", values.factor(name, space, a.world, (1, 0))))
-        if len(space.axes) == len(wanted.axes) and space.axes != wanted.axes and wanted.rank is None:
+        if len(space.axes) == len(wanted.axes) and space.axes != wanted.axes and _holds_zeros(wanted):
             short = [axis for axis in range(len(space.axes)) if space.axes[axis] != wanted.axes[axis]]
             if len(short) == 1 and a.world.at_most(space.axes[short[0]], wanted.axes[short[0]]):
                 found.append((f"[{name}, 0]", values.padded(name, space, short[0], wanted.axes[short[0]], a.world)))
@@ -212,7 +223,7 @@ def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
             found.append(("1", values.ones(wanted.axes, a.world)))
         if wanted.range in ("real", "nonnegative", "within one", "at most one"):
             found.append(("0", values.zeros(wanted.axes, a.world)))
-        if len(wanted.axes) == 2 and wanted.range == "real" and wanted.rank is None:
+        if len(wanted.axes) == 2 and wanted.range == "real" and wanted.rank is None and _is_ordered(wanted, a.world):
             found.append(("eye", values.eye(*wanted.axes, a.world)))
         frozen = {atom.key for form in a.forms.values() for term in form.terms.values() for atom in term.atoms
                   if atom.key.kind in ("frozen", "draw", "part", "start") and wanted.range == "real"}  # fmt: skip

@@ -175,12 +175,19 @@ def unit_coefficient(image: Image) -> Iterator[Proposal]:
         numbers = {use.term.coefficient for use in uses}
         if len(numbers) == 1 and numbers != {ONE}:
             (number,) = numbers
+            if not is_never_zero(number, image.world):
+                continue
             new = image.fresh_name(name)
             own, old = (values.factor(one, space, image.world) for one in (new, name))
             yield Proposal(
                 "a number goes into a free factor", (name,), {new: space},
                 {name: own.scaled(ONE / number)}, {new: old.scaled(number)},
             )  # fmt: skip
+
+
+def is_never_zero(number: Size, world: World) -> bool:
+    """Whether a number made of sizes is not zero for any of them: a product of sizes is not, a difference may be."""
+    return len(number.terms) == 1 or world.at_most(ONE, number) or world.at_most(number, -ONE)
 
 
 def companion(image: Image) -> Iterator[Proposal]:
@@ -203,6 +210,14 @@ def companion(image: Image) -> Iterator[Proposal]:
             )  # fmt: skip
 
 
+CONTINUOUS = ("kaiming", "xavier", "normal", "uniform", "orthogonal")
+
+
+def is_continuous(key: Key) -> bool:
+    """Whether it is a random value that hits no given number, and no given rank."""
+    return key.kind in ("frozen", "start", "draw") and key.options[:1] != () and key.options[0] in CONTINUOUS
+
+
 def never_zero(key: Key, power: Fraction) -> str | None:
     """What has to hold so that an atom has no entry zero or infinite; None where that is not to be expected."""
     from specdsl.equivalence.forms.text import key_text
@@ -211,7 +226,7 @@ def never_zero(key: Key, power: Fraction) -> str | None:
         return "no singular value of W is zero"
     if key.kind == "site" and key.name in ("W", "b"):
         return f"no entry of {key.name} is zero"
-    if key.kind in ("frozen", "start", "draw"):
+    if is_continuous(key):
         return f"no entry of {key_text(key)} is zero"
     if key.name == "entries" and power.denominator == 2 and (power < 0 or not key.trained):
         inner = key_text(key).removeprefix("(").removesuffix(")")
@@ -543,7 +558,7 @@ def full_rank_over(key: Key, open_axis: int, world: World) -> str | None:
         return None
     if key.orthonormal or key.name == "inverse":
         return "" if (1 - open_axis) in key.orthonormal or key.name == "inverse" or size == inner else None
-    if key.kind in ("site", "frozen", "start", "draw"):
+    if key.kind == "site" or is_continuous(key):
         return f"{key_text(key)} has full {'row' if open_axis == 0 else 'column'} rank"
     return None
 

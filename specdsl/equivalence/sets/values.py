@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from specdsl.equivalence.forms.form import Atom, Form, Term, World
-from specdsl.equivalence.forms.index import ONE, ZERO, Place, Slot, Var, slot_of
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Place, Slot, Var, slot_of
 from specdsl.equivalence.sets.image import Space
 from specdsl.sizes import Size
 
@@ -28,6 +28,8 @@ def zeros(axes: Sequence[Size], world: World) -> Form:
 
 def eye(rows: Size, columns: Size, world: World) -> Form:
     """Ones on the diagonal of a matrix that may be wide or tall."""
+    if not (world.at_most(rows, columns) or world.at_most(columns, rows)):
+        raise NoForm(f"an identity of {rows} x {columns}, of which neither is known to be the smaller")
     short = rows if world.at_most(rows, columns) else columns
     slot = slot_of(short)
     return Form.of((rows, columns), [Term(ONE, (), (slot, slot))], world)
