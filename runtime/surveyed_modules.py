@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from specdsl.ir import FactorIR, SpecIR
 from specdsl.lowering.layer_adapter import Lowered, lower
 from specdsl.lowering.sites import HeldParameter, LayerSite, ParameterSite
 from specdsl.node_sizes import node_sizes
+from specdsl.runtime.kept_lowerings import kept_lowering
 from specdsl.runtime.targets import Selection, Target
 from specdsl.sizes import Size
 
@@ -127,7 +129,7 @@ def survey_modules(
         )
         if key not in cache:
             _check_bounds(ir, sizes, target)
-            cache[key] = _lower(ir, sizes, site, target)
+            cache[key] = kept_lowering(ir, environments, key[1:], partial(_lower, ir, sizes, site, target))
         scopes = {name: _scope(factor, target, sizes) for name, factor in ir.factors.items()}
         copies = site.stack or 1
         trainable, stored = 0, copies * cache[key].stored

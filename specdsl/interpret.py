@@ -30,12 +30,15 @@ class Sizes:
     def __init__(self, values: Environment, layers: Iterable[Environment] | None = None) -> None:
         self.values = dict(values)
         self.layers = None if layers is None else list(layers)
+        self._integers: dict[Size, int] = {}
 
     def number(self, size: Size) -> Number:
         return size.value(self.values, self.layers)
 
     def integer(self, size: Size) -> int:
-        return size.integer(self.values, self.layers)
+        if size not in self._integers:
+            self._integers[size] = size.integer(self.values, self.layers)
+        return self._integers[size]
 
     def shape(self, shape: Iterable[Size]) -> tuple[int, ...]:
         return tuple(self.integer(size) for size in shape)

@@ -66,10 +66,11 @@ def weight(
     if bias.shape != (m,):
         raise SpecShapeError(f"b has the shape {bias.shape}, but W is {n} x {m}")
     ir = checked.ir
-    sizes = Sizes({**ir.hyper_values(), "n": n, "m": m, "layer": layer, "layers": 1, "tokens": 1})
+    numbers = {**ir.hyper_values(), "n": n, "m": m, "layer": layer, "layers": 1, "tokens": 1}
     if kernel is not None:
         kh, kw = kernel
-        sizes.values.update(c=n // (kh * kw), kh=kh, kw=kw)
+        numbers.update(c=n // (kh * kw), kh=kh, kw=kw)
+    sizes = Sizes(numbers)
     for condition in ir.conditions:
         if kernel is None and {"c", "kh", "kw"} & (condition.left.symbols | condition.right.symbols):
             raise SpecShapeError("the spec reads a convolution's kernel", condition.span, "give it: `kernel=(3, 3)`")

@@ -1,4 +1,8 @@
-"""What cases vary beside the layer type: dtype, bias, which of n and m is larger, the axes of the batch."""
+"""What cases vary beside the layer type: dtype, bias, which of n and m is larger, the axes of the batch.
+
+Not every combination is tried: a fixed covering array goes through the layer types, so that over them every two values
+of two axes meet.
+"""
 
 from __future__ import annotations
 
@@ -43,18 +47,33 @@ class Axes:
         return TOLERANCES[self.dtype]
 
     def __str__(self) -> str:
+        """What is not as in `USUAL`, but for the order, which sizes show; empty if nothing is."""
         batch = " x ".join(map(str, self.batch)) or "none"
-        return f"{self.dtype}, {'' if self.has_bias else 'no '}bias, {self.order}, batch {batch}"
+        parts = {
+            self.dtype: self.dtype != USUAL.dtype,
+            "no bias": not self.has_bias,
+            f"batch {batch}": self.batch != USUAL.batch,
+        }
+        return ", ".join(part for part, differs in parts.items() if differs)
 
 
 USUAL = Axes()
-"""What CI runs in every layer type."""
+"""In which the first layer type is tried."""
+
+_OTHER_DTYPES = tuple(dtype for dtype in DTYPES if dtype != USUAL.dtype)
 
 
-def covering_axes() -> list[Axes]:
-    """Twelve choices in which every two values of two axes meet."""
-    return [
-        Axes(dtype, (i + (j == 1)) % 2 == 0, order, BATCHES[(i + j) % 3])
-        for i, dtype in enumerate(DTYPES)
-        for j, order in enumerate(ORDERS)
-    ]
+def usual_axes(place: int) -> list[Axes]:
+    """The choices for the layer type at this place of the list: one in float64; the first has every other dtype too."""
+    chosen = [Axes("float64", place % 5 < 3, ORDERS[place % 3], BATCHES[place // 3 % 3])]
+    return chosen if place else [*chosen, *(_in_other_dtype(i, dtype) for i, dtype in enumerate(_OTHER_DTYPES))]
+
+
+def full_axes(place: int) -> list[Axes]:
+    """The usual choices and one more, in another dtype."""
+    more = _in_other_dtype(place, _OTHER_DTYPES[place % 3])
+    return list(dict.fromkeys([*usual_axes(place), more]))
+
+
+def _in_other_dtype(place: int, dtype: str) -> Axes:
+    return Axes(dtype, place % 5 > 2, ORDERS[(place // 3 + 1) % 3], BATCHES[(place // 9 + place) % 3])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import cached
 
+from specdsl.errors import SpecMergeError
 from specdsl.interpret import Sizes
 from specdsl.ir import Apply, reads, topological
 from specdsl.runtime.adapter import Adapter
@@ -159,6 +160,20 @@ class Case:
     def moved(self) -> Attached:
         """An adapter away from its start, for properties that only look."""
         return self.attached(moved=True)
+
+    @cached_property
+    def fresh(self) -> Attached:
+        """An adapter at its start, for properties that only look."""
+        return self.attached()
+
+    @cached_property
+    def merge_refusal(self) -> str | None:
+        """Why an adapter refuses to merge, or None."""
+        try:
+            self.attached(moved=True).adapter.merge()
+        except SpecMergeError as error:
+            return error.message
+        return None
 
     @cached_property
     def each_alone(self) -> tuple[Attached, Attached]:

@@ -73,11 +73,13 @@ def _empty(like: Tensor) -> Tensor:
 
 
 def _there(model: Layers) -> Layers:
-    """The model with empty parameters on the device."""
+    """The model with empty parameters on the device; what is one parameter stays one."""
+    made: dict[int, nn.Parameter] = {}
     for module in model.modules():
         for name, parameter in list(module._parameters.items()):
             if parameter is not None:
-                module._parameters[name] = nn.Parameter(_empty(parameter))
+                made.setdefault(id(parameter), nn.Parameter(_empty(parameter)))
+                module._parameters[name] = made[id(parameter)]
     return model
 
 

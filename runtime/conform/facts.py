@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from specdsl.errors import SpecMergeError
-from specdsl.runtime.conform.case import Attached, Case
+from specdsl.runtime.conform.case import Case
 from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, within, worst
 from specdsl.runtime.conform.property import states
 
@@ -15,7 +14,7 @@ from specdsl.runtime.conform.property import states
 def trains_as_many_parameters_as_it_says(case: Case) -> Outcome:
     """The formula of the facts counts the entries of the trained factors."""
     facts = case.spec.facts
-    made = case.attached()
+    made = case.fresh
     counted = sum(value.numel() for _, value in made.trained())
     copies = [len(names) for names in made.names()]
     own = sum(count * case.numbers(layer).number(facts.trained) for layer, count in enumerate(copies))
@@ -79,23 +78,17 @@ def makes_a_bias_if_it_says_so(case: Case) -> Outcome:
         return does_not_apply("the spec is not a weight")
     if case.has_bias:
         return does_not_apply("the layer has a bias")
-    made = case.attached(moved=True)
-    try:
-        made.adapter.merge()
-    except SpecMergeError as error:
-        return does_not_apply(error.message)
-    has = [case.layer.bias(module) is not None for module in made.model.layers]
+    if case.merge_refusal is not None:
+        return does_not_apply(case.merge_refusal)
+    has = [case.layer.bias(module) is not None for module in case.merged_alone[0].layers]
     return holds(has == [case.spec.facts.creates_bias] * 2, f"after merging, biases are there: {has}")
 
 
 def _differences(case: Case) -> list[list[Tensor]] | None:
     """`W' - W` of every matrix of every layer; None where they cannot be merged."""
-    made: Attached = case.attached(moved=True)
-    try:
-        made.adapter.merge()
-    except SpecMergeError:
+    if case.merge_refusal is not None:
         return None
-    pairs = zip(made.model.layers, case.base().layers, strict=True)
+    pairs = zip(case.merged_alone[0].layers, case.base().layers, strict=True)
     return [
         [new - old for new, old in zip(case.layer.matrices(merged), case.layer.matrices(bare), strict=True)]
         for merged, bare in pairs

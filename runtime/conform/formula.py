@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -68,8 +69,16 @@ def agrees_with_differences(case: Case) -> Outcome:
     try:
         gradcheck(output, (x, *point), fast_mode=True, eps=1e-6, atol=1e-4, rtol=1e-3)
     except GradcheckError as error:
-        return holds(False, str(error).strip().splitlines()[0])
+        place = re.search(r"with respect to input (\d+)", str(error))
+        which = ["the input", *(_factor_of(names[id(parameter)]) for parameter in own)]
+        said = f"the gradient of {which[int(place[1])]} is not the slope of the outputs" if place else str(error)
+        return holds(False, said.strip().splitlines()[0])
     return holds(True, "")
+
+
+def _factor_of(name: str) -> str:
+    """The factor behind the name of a parameter."""
+    return f"`{name.removesuffix('.original').rsplit('.', 1)[-1]}`"
 
 
 @states

@@ -28,7 +28,7 @@ def _unit_square(module: nn.Module, x: Tensor) -> Tensor:
     return x / torch.sqrt((x**2).mean(-1, keepdim=True) + layer.eps)
 
 
-LAYER_TYPES: tuple[LayerType, ...] = (
+_ALL: tuple[LayerType, ...] = (
     LayerType(
         "Linear", lambda sizes, bias: nn.Linear(sizes["n"], sizes["m"], bias=bias), lambda module: weight_of(module).T
     ),
@@ -52,4 +52,6 @@ LAYER_TYPES: tuple[LayerType, ...] = (
     ),
     *TIED,
 )  # fmt: skip
-"""Every layer type; those marked `in_full_only` are left to the full depth."""
+
+LAYER_TYPES: tuple[LayerType, ...] = tuple(sorted(_ALL, key=lambda layer: layer.in_full_only))
+"""Every layer type; at the end those that are left to the full depth."""

@@ -38,14 +38,12 @@ def merges_to_the_same_output(case: Case) -> Outcome:
 @states
 def merges_to_the_reference(case: Case) -> Outcome:
     """The merged weight and bias are those of the reference interpreter, `specdsl.weight`, in numpy."""
-    made = case.attached(moved=True)
-    bare = case.base()
-    expected = _references(case, made, bare)
-    refusal = _refusal(made) if expected else "the spec is not a weight"
+    expected = _references(case, case.moved, case.base())
+    refusal = case.merge_refusal if expected else "the spec is not a weight"
     if refusal is not None:
         return does_not_apply(refusal)
     outcomes = []
-    for module, matrices in zip(made.model.layers, expected, strict=True):
+    for module, matrices in zip(case.merged_alone[0].layers, expected, strict=True):
         merged = zip(case.layer.matrices(module), case.layer.all_biases(module), strict=True)
         for found, reference in zip(merged, matrices, strict=True):
             outcomes += [
@@ -91,11 +89,11 @@ def _knows_other_layers(case: Case) -> bool:
 @states
 def unmerging_restores_the_base(case: Case) -> Outcome:
     """After `unmerge` the base's tensors are what they were, bit for bit, and the output is the adapted one."""
+    if case.merge_refusal is not None:
+        return does_not_apply(case.merge_refusal)
     made = case.attached(moved=True)
     before, output = state(made.model), made.output()
-    refusal = _refusal(made)
-    if refusal is not None:
-        return does_not_apply(refusal)
+    made.adapter.merge()
     made.adapter.unmerge()
     return worst([_is_the_same(made.model, before), holds(torch.equal(made.output(), output), "the output differs")])
 
@@ -130,11 +128,10 @@ def detaching_restores_the_base(case: Case) -> Outcome:
 @states
 def unloads_as_a_plain_model(case: Case) -> Outcome:
     """`merge_and_unload` leaves layers of their own class that compute the adapted output."""
+    if case.merge_refusal is not None:
+        return does_not_apply(case.merge_refusal)
     made = case.attached(moved=True)
     before = made.output()
-    refusal = _refusal(made)
-    if refusal is not None:
-        return does_not_apply(refusal)
     made.adapter.merge_and_unload()
     return worst([
         _is_plain(made.model, case.base()),
@@ -145,11 +142,9 @@ def unloads_as_a_plain_model(case: Case) -> Outcome:
 @states
 def refuses_to_merge_what_is_not_finite(case: Case) -> Outcome:
     """With a factor that is not finite `merge` is an error, and the base stays what it was, bit for bit."""
-    probe = case.attached(moved=True)
-    refusal = _refusal(probe)
-    if refusal is not None:
-        return does_not_apply(refusal)
-    if not list(probe.adapter.parameters()):
+    if case.merge_refusal is not None:
+        return does_not_apply(case.merge_refusal)
+    if not list(case.moved.adapter.parameters()):
         return does_not_apply("the spec trains nothing")
     outcomes = []
     for bad in (float("nan"), float("inf")):

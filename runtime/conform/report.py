@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from specdsl.runtime.conform.axes import USUAL, Axes
+from specdsl.runtime.conform.axes import Axes
 from specdsl.runtime.conform.outcome import Outcome
 
 
@@ -40,7 +40,7 @@ class CaseReport:
     def heading(self) -> str:
         """The layer with its sizes, and what is not usual about the case."""
         sizes = f" {self.sizes['n']} x {self.sizes['m']}" if self.sizes else ""
-        parts = [f"{self.layer}{sizes}", self.where, "" if self.axes == USUAL else str(self.axes)]
+        parts = [f"{self.layer}{sizes}", self.where, str(self.axes)]
         return ", ".join(part for part in parts if part)
 
     def as_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def _with_default(case: Case) -> list[str]:
 @states
 def factors_start_as_stated(case: Case) -> Outcome:
     """Every factor starts at the value that the spec states, computed a second time in float64."""
-    made = case.attached()
+    made = case.fresh
     literal = made.literal({})
     outcomes = []
     for number, member in enumerate(made.adapter.members):
@@ -46,7 +46,7 @@ def factors_start_as_stated(case: Case) -> Outcome:
 @states
 def starts_from_its_seed_alone(case: Case) -> Outcome:
     """Neither the adapter's name nor torch's global seed changes the factors."""
-    first = case.attached()
+    first = case.fresh
     with torch.random.fork_rng():
         torch.manual_seed(99)
         second = case.attached(name="another")

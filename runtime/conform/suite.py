@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 
 from specdsl.errors import SpecError, SpecWarning
 from specdsl.runtime.conform import devices, facts, formula, merging, saving, several, starts, training
-from specdsl.runtime.conform.axes import USUAL, Axes, covering_axes
+from specdsl.runtime.conform.axes import USUAL, Axes, full_axes, usual_axes
 from specdsl.runtime.conform.case import Case
 from specdsl.runtime.conform.layer_type import LayerType
 from specdsl.runtime.conform.layer_types import LAYER_TYPES
@@ -33,13 +32,16 @@ Advance = Callable[[str], None]
 """Told of every case that is done."""
 
 
-def conform(spec: Spec, full: bool = False, advance: Advance | None = None) -> SpecReport:
+def conform(
+    spec: Spec, full: bool = False, advance: Advance | None = None, properties: Sequence[Property] = PROPERTIES
+) -> SpecReport:
     """Every property of a spec, in every layer type.
 
     Args:
         spec: any checked spec; one with limited clauses is tried part by part.
-        full: also in other dtypes, sizes and batches, and without bias.
+        full: every layer type of the suite, each in another dtype as well.
         advance: called with a few words after each case.
+        properties: those to try.
 
     >>> import specdsl
     >>> conform(specdsl.parse("W + A@B")).failed
@@ -47,17 +49,16 @@ def conform(spec: Spec, full: bool = False, advance: Advance | None = None) -> S
     """
     cases = []
     for where, part in parts(spec):
-        for layer in LAYER_TYPES:
-            for axes in axes_of(layer, full):
-                cases.append(conform_in(part, layer, axes, where))
-                if advance is not None:
-                    advance(f"{spec.label} in {layer.name}")
+        for layer, axes in choices(full):
+            cases.append(conform_in(part, layer, axes, where, properties))
+            if advance is not None:
+                advance(f"{spec.label} in {layer.name}")
     return SpecReport(spec.label, spec.name, tuple(cases), tuple(event.text for event in spec.ir.events))
 
 
 def case_count(spec: Spec, full: bool = False) -> int:
     """How many cases `conform` tries."""
-    return max(1, len(spec.parts)) * sum(len(axes_of(layer, full)) for layer in LAYER_TYPES)
+    return max(1, len(spec.parts)) * len(choices(full))
 
 
 def parts(spec: Spec) -> Iterator[tuple[str, Spec]]:
@@ -69,15 +70,16 @@ def parts(spec: Spec) -> Iterator[tuple[str, Spec]]:
         yield where, parse_text(str(part), spec.name, **part.settings)
 
 
-def axes_of(layer: LayerType, full: bool) -> list[Axes]:
-    """The choices for a layer type: one, or the usual one and the covering ones."""
-    if not full:
-        return [USUAL]
-    chosen = (replace(axes, has_bias=axes.has_bias or len(layer.biases) == 1) for axes in covering_axes())
-    return list(dict.fromkeys([USUAL, *chosen]))
+def choices(full: bool) -> list[tuple[LayerType, Axes]]:
+    """What a spec is tried in: every layer type in one choice of the other axes, or with `full` in two."""
+    tried = [layer for layer in LAYER_TYPES if full or not layer.in_full_only]
+    axes_of = full_axes if full else usual_axes
+    return [(layer, axes) for place, layer in enumerate(tried) for axes in axes_of(place)]
 
 
-def conform_in(spec: Spec, layer: LayerType, axes: Axes = USUAL, where: str = "") -> CaseReport:
+def conform_in(
+    spec: Spec, layer: LayerType, axes: Axes = USUAL, where: str = "", properties: Sequence[Property] = PROPERTIES
+) -> CaseReport:
     """Every property of a spec in one layer type, or why the spec cannot be there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SpecWarning)
@@ -93,7 +95,7 @@ def conform_in(spec: Spec, layer: LayerType, axes: Axes = USUAL, where: str = ""
         refusal, broken = attaching(case)
         if refusal is not None:
             return CaseReport(where, layer.name, axes, sizes, refusal=refusal)
-        outcomes = broken or {property.name: outcome_of(property, case) for property in PROPERTIES}
+        outcomes = broken or {property.name: outcome_of(property, case) for property in properties}
     return CaseReport(where, layer.name, axes, sizes, dict(fitted.hyperparameters), outcomes)
 
 

@@ -46,7 +46,7 @@ def _all(made: Attached) -> dict[str, Tensor]:
 
 def _has_gradients(case: Case) -> bool:
     """Whether the literal formula has a gradient at the start."""
-    made = case.attached()
+    made = case.fresh
     leaves = made.leaves()
     output = made.literal(leaves).output(case.exact_x, case.exact_inputs)
     loss = (output * made.rows(case.weights)).sum() + output.square().mean()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from specdsl.runtime.conform.outcome import Outcome
     from specdsl.runtime.conform.report import CaseReport, SpecReport
 
+Key = TypeVar("Key")
+
 _WIDEST = 250
 _STYLES = {"held": "green", "failed": "bold red", "does not apply": "dim"}
 _MANY = 8
-"""With more cases than this (`--full`) a table has a row for every case and no column for every property."""
+"""With more cases than this a table has a row for every case and no column for every property."""
 
 
 def print_reports(reports: Sequence[SpecReport]) -> None:
@@ -77,9 +79,11 @@ def _lines(report: SpecReport) -> Iterable[str]:
     """Failures in words, then why layers refuse the spec and why properties do not apply, each reason once."""
     if report.left_out:
         yield f"without {_listed([f'`{text}`' for text in report.left_out])}: nothing carries events out here"
-    for case in report.cases:
-        for name, outcome in case.failures.items():
-            yield f"✗ {name}, {case.heading}: {outcome.explained}"
+    failed = (
+        ((name, outcome.explained), case.heading) for case in report.cases for name, outcome in case.failures.items()
+    )
+    for (name, explained), cases in _grouped(failed).items():
+        yield f"✗ {name}, {_listed(cases)}: {explained}"
     for reason, cases in _grouped((case.refusal, case.heading) for case in report.cases).items():
         yield f"refused by {_listed(cases)}: {reason}"
     skipped = (
@@ -90,8 +94,9 @@ def _lines(report: SpecReport) -> Iterable[str]:
         yield f"· {_listed(names)}: {reason}"
 
 
-def _grouped(pairs: Iterable[tuple[str | None, str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _grouped(pairs: Iterable[tuple[Key | None, str]]) -> dict[Key, list[str]]:
+    """The entries of every key that is not None, each entry once."""
+    found: dict[Key, list[str]] = {}
     for reason, entry in pairs:
         if reason is not None and entry not in found.setdefault(reason, []):
             found[reason].append(entry)
