@@ -109,8 +109,10 @@ def _of_attached(adapter: Adapter, model: nn.Module) -> Updates:
     with torch.no_grad():
         for member in adapter.members:
             site = member.base_site
-            merged: dict[str, torch.Tensor] = member.layer.merged(site)
-            for what, value in merged.items():
+            for what in ("W", "b"):
+                value = member.layer.adapted(what, site)
+                if value is None:
+                    continue
                 bias = torch.zeros_like(value) if site.bias is None else site.bias
                 base = site.matrix(site.weight) if what == "W" else bias
                 found[_named(member.name, what)] = _array(value.double() - base.double())

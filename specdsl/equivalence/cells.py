@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property, lru_cache
 
 from specdsl.equivalence.conditions import Conditions
@@ -88,7 +89,7 @@ def _common_factor(left: Size, right: Size) -> Size:
     monomials = [dict(monomial) for monomial, _ in (*left.terms, *right.terms)]
     common = Size.of(1)
     for atom in monomials[0] if monomials else ():
-        least = min(monomial.get(atom, 0) for monomial in monomials)
+        least = min(monomial.get(atom, Fraction(0)) for monomial in monomials)
         if least > 0 and isinstance(atom, Symbol) and atom.name in WHOLE:
             common = common * Size.symbol(atom.name).power(least)
     return common

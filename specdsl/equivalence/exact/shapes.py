@@ -10,9 +10,9 @@ from fractions import Fraction
 from functools import lru_cache
 
 from specdsl.equivalence.subject import Subject
-from specdsl.facts import rank_bound
 from specdsl.ir import Node, SpecIR, topological
 from specdsl.node_sizes import own_sizes
+from specdsl.rank import rank_bound
 from specdsl.sizes import Environment, Number, UnknownSize
 
 CELLS = ("n < m", "n = m", "n > m")
