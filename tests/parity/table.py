@@ -16,11 +16,11 @@ from tests.parity.references import LYCORIS, PEFT, SINGLE, Reference, all_method
 HEAD = ("spec", "reference", "configurations", "compared", "float32", "float64", "start", "where they differ")
 ALIKE = {"same": "the same", "derived": "the same, up to the signs of singular vectors"}
 HOW = f"""\
-The references are PEFT {PEFT.version} and LyCORIS {LYCORIS.version}. Factors are drawn as if after training, and the
-spec gets them through the table that `specdsl import` and `specdsl export` read. A deviation is the largest
-difference over the largest entry of the reference; the worst one of a method's configurations is given. Models are
-in evaluation mode, with dropout configured where it says so. `python -m tests.parity.table` writes this page, and a
-test holds it to the suite in `tests/parity/`."""
+The references are PEFT {PEFT.version} and LyCORIS {LYCORIS.version}.
+Factors are drawn as if after training, and the spec gets them through the table that `specdsl import` and
+`specdsl export` read. A deviation is the largest difference over the largest entry of the reference; the worst one of a
+method's configurations is given. Models are in evaluation mode, with dropout configured where it says so.
+`python -m tests.parity.table` writes this page, and a test holds it to the suite in `tests/parity/`."""
 FULL = 1e-10
 """The tolerance in float64 where the reference computes in it."""
 
