@@ -137,8 +137,11 @@ class TiedEmbedding(nn.Module):
 
 
 def places(sizes: Sizes, batch: tuple[int, ...], tokens: int, draw: torch.Generator) -> Tensor:
-    """An input of an embedding: whole numbers below n."""
-    return torch.randint(sizes["n"], (*batch, tokens), generator=draw)
+    """An input of an embedding: whole numbers below n, as many different ones as can be, the last of them surely."""
+    shape = (*batch, tokens)
+    count = torch.Size(shape).numel()
+    order = torch.randperm(count, generator=draw)
+    return ((sizes["n"] - 1 - order) % sizes["n"]).reshape(shape)
 
 
 def one_hot(module: nn.Module, x: Tensor) -> Tensor:
