@@ -42,8 +42,13 @@ class Separation:
     sizes: Environment
 
 
-def separated(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    """A reason why some value of a is none of b, at these sizes; None where none was found."""
+def separated(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
+    """A reason why some value of a is none of b, at these sizes and at larger ones; None where none was found."""
+    found = _separated_at(a, b, sizes)
+    return found if found is None or wide is None or _separated_at(a, b, wide) is not None else None
+
+
+def _separated_at(a: Image, b: Image, sizes: Environment) -> Separation | None:
     for reason in (_outside_span, _moved_gram, _too_large_rank, _wrong_sign):
         try:
             found = reason(a, b, sizes)
