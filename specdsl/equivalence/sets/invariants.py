@@ -6,6 +6,7 @@ Each says of b what holds of all its values (read off its form), and shows a val
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -217,6 +218,8 @@ def _flattenings(form: Form, quotient: Atom | None, sizes: Environment) -> Itera
     if len(blocks) != 1 or any(place.offset != ZERO for term in terms for slot in term.out for place in slot):
         return
     (cut_into,) = blocks
+    if any(math.prod(cut) != size.integer(sizes) for cut, size in zip(cut_into, form.axes, strict=True)):
+        return  # what is added stands in a part of the value only
     count = sum(len(axis) for axis in cut_into)
     if not 2 <= count <= 6:
         return
