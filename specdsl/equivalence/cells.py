@@ -14,7 +14,8 @@ from functools import cached_property, lru_cache
 
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.forms.form import World
-from specdsl.equivalence.relations import WHOLE, Relation, are_possible
+from specdsl.equivalence.forms.index import Order
+from specdsl.equivalence.relations import WHOLE, Relation, are_possible, is_whole
 from specdsl.equivalence.subject import Subject
 from specdsl.ir import Condition, Scalar, topological
 from specdsl.sizes import Number, Opaque, Size, Symbol, UnknownSize
@@ -25,6 +26,7 @@ _SAMPLES = 6
 _PER_TOTAL = 2
 _LARGEST = 60
 _RANKS = (5, 8)
+_WIDE = 8
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,16 @@ class Cell:
         samples: sizes of some modules in it, the smallest first; every other symbol has its value too.
         given: sizes with one value in the whole cell (`m = n`, `n = 4`), put into every shape.
         facts: what holds of the sizes of every module in it; an order of two sizes has to follow from these.
+        whole: sizes that are whole numbers in every module in it, beside the symbols.
+        wide: sizes of a larger module; what is seen at the smallest one only may be for want of room.
     """
 
     name: str
     samples: tuple[Mapping[str, Number], ...]
     given: Mapping[str, Size]
     facts: tuple[Relation, ...] = ()
+    whole: tuple[Size, ...] = ()
+    wide: Mapping[str, Number] | None = None
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -59,7 +65,10 @@ class Cell:
                 known[pair] = self._at_most(left, right)
             return known[pair]
 
-        return World(at_most)
+        return World(Order(at_most, self._is_whole))
+
+    def _is_whole(self, size: Size) -> bool:
+        return is_whole(size) or any(is_whole(size / known) for known in self.whole)
 
     def _at_most(self, left: Size, right: Size) -> bool:
         difference = right - left
@@ -153,7 +162,11 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
         if samples:
             given = _given(name, samples, conditions)
             facts = tuple(_facts(name, a, b, conditions, samples, is_roomy, least, least_rank))
-            return Cell(name, tuple(samples), given, tuple(_put(fact, given) for fact in facts))
+            rooms = _samples(name, a, b, conditions, is_roomy, _WIDE, max(least_rank, 2))
+            whole = [subject.size(one.left).substitute(given)
+                     for subject in (a, b) for one in subject.ir.conditions if one.kind == "whole"]  # fmt: skip
+            return Cell(name, tuple(samples), given, tuple(_put(fact, given) for fact in facts),
+                        tuple(dict.fromkeys(whole)), next(rooms, None))  # fmt: skip
     return None
 
 

@@ -53,7 +53,7 @@ class Reach:
         a_in_b, b_in_a: certificates of containment.
         a_not_in_b, b_not_in_a: why not.
         translate: whether one is the other, moved.
-        dimensions: of both, at `sizes`.
+        dimensions, wide_dimensions: of both, at `sizes`, and where it matters at the cell's larger ones.
         problem: why there are no forms, if there are none.
     """
 
@@ -71,6 +71,7 @@ class Reach:
     b_not_in_a: Separation | None = None
     translate: bool = False
     dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
+    wide_dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
     problem: str = ""
     assumed: set[str] = field(default_factory=set)
 
@@ -94,16 +95,18 @@ class Reach:
             assert reason is not None
             if reason.is_algebraic:
                 return relation
-            one, other = self.dimensions
-            return "=" if one and other and one.is_known and other.is_known and one.low == other.low else "?"
+            return "=" if self._are_as_large else "?"
         if relation == "x":
             assert self.a_not_in_b is not None
             assert self.b_not_in_a is not None
             return "x" if self.a_not_in_b.is_algebraic and self.b_not_in_a.is_algebraic else "?"
-        one, other = self.dimensions
-        if (self.a_in_b or self.b_in_a) and one and other and one.is_known and other.is_known and one.low == other.low:
-            return "="
-        return "?"
+        return "=" if (self.a_in_b or self.b_in_a) and self._are_as_large else "?"
+
+    @property
+    def _are_as_large(self) -> bool:
+        """Whether both dimensions are known and equal, at the larger sizes too."""
+        seen = [self.dimensions] if self.cell.wide is None else [self.dimensions, self.wide_dimensions]
+        return all(one is not None and other is not None and _order(one, other) == "=" for one, other in seen)
 
 
 _KNOWN: dict[tuple[object, ...], object] = {}
@@ -171,7 +174,7 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
         result.problem = str(problem)
     result.dimensions = _dimensions(a, b, result)
     if result.equal is None:
-        _by_dimension(result)
+        _by_dimension(result, a, b)
     return result
 
 
@@ -201,9 +204,9 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
     result.b_in_a = contained(other, one, _known_rank(b, a, result))
     sizes = result.sizes
     if result.a_in_b is None:
-        result.a_not_in_b = separated(one, other, sizes)
+        result.a_not_in_b = separated(one, other, sizes, result.cell.wide)
     if result.b_in_a is None:
-        result.b_not_in_a = separated(other, one, sizes)
+        result.b_not_in_a = separated(other, one, sizes, result.cell.wide)
     if result.a_in_b is None and result.b_in_a is None:
         result.translate = _is_translate(one, other)
 
@@ -263,10 +266,36 @@ def _bounds(subject: Subject, image: Image | None, result: Reach) -> Bounds | No
     return Bounds(low.dimension, high, low.is_rigorous)
 
 
-def _by_dimension(result: Reach) -> None:
+def _order(one: Bounds, other: Bounds) -> str:
+    """Which of two dimensions is the larger, as far as is known."""
+    if one.is_rigorous and other.high is not None and one.low > other.high:
+        return ">"
+    if other.is_rigorous and one.high is not None and other.low > one.high:
+        return "<"
+    return "=" if one.is_known and other.is_known and one.low == other.low else "?"
+
+
+def _may_tell(result: Reach, one: Bounds, other: Bounds) -> bool:
+    """Whether the order of the dimensions says something that is not known by other means."""
+    order = _order(one, other)
+    return (
+        (order == ">" and result.a_in_b is None and result.a_not_in_b is None)
+        or (order == "<" and result.b_in_a is None and result.b_not_in_a is None)
+        or (order == "=" and (result.a_in_b is not None or result.b_in_a is not None))
+    )
+
+
+def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
     one, other = result.dimensions
     if one is None or other is None:
         return
+    if result.cell.wide is not None and _may_tell(result, one, other):
+        large = _dimensions(a, b, replace(result, sizes=result.cell.wide))
+        if large[0] is None or large[1] is None:
+            return
+        result.wide_dimensions = large
+        if _order(one, other) != _order(*large):
+            return
     where = shown(result.sizes)
     if (result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None
             and one.low > other.high):  # fmt: skip

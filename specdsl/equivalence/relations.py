@@ -103,17 +103,17 @@ def _is_possible(relations: Sequence[Relation]) -> bool:
 
 def _rows(relation: Relation, unknowns: dict[Size, str]) -> Iterator[Row]:
     difference = relation.right - relation.left
-    is_whole = _is_whole(difference)
+    counts = is_whole(difference)
     for sign, value in ((("<", "<=", "="), difference), ((">", ">=", "="), -difference)):
         if relation.sign in sign:
             coefficients, constant = _linear(value, unknowns)
             strict = relation.sign in ("<", ">")
-            if strict and is_whole:  # of whole numbers, `a < b` is `a + 1 <= b`
+            if strict and counts:  # of whole numbers, `a < b` is `a + 1 <= b`
                 constant, strict = constant - 1, False
             yield coefficients, constant, strict
 
 
-def _is_whole(size: Size) -> bool:
+def is_whole(size: Size) -> bool:
     """Whether the value is whole for whole sizes, by its form."""
     return all(
         coefficient.denominator == 1
@@ -125,7 +125,7 @@ def _is_whole(size: Size) -> bool:
 def _is_whole_atom(atom: Atom) -> bool:
     if isinstance(atom, Symbol):
         return atom.name in WHOLE
-    return atom.function in ("min", "max") and all(map(_is_whole, atom.arguments))
+    return atom.function in ("min", "max") and all(map(is_whole, atom.arguments))
 
 
 def _linear(size: Size, unknowns: dict[Size, str]) -> tuple[tuple[tuple[str, Fraction], ...], Fraction]:
@@ -149,7 +149,7 @@ def _bounds(unknowns: dict[Size, str]) -> Iterator[Row]:
         for unit in [one for one in unknowns if one not in done]:
             done.add(unit)
             (monomial, _), *_ = unit.terms
-            if _is_whole(unit):
+            if is_whole(unit):
                 yield ((unknowns[unit], Fraction(1)),), Fraction(-1), False
             (atom, exponent), *others = monomial
             if others or exponent != 1 or not isinstance(atom, Opaque) or atom.function not in ("min", "max"):

@@ -33,10 +33,15 @@ def _tile_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [_matrix(random)], {"rows": rows} | ({"cols": columns} if random.random() < 0.7 else {})
 
 
+def _wrapped(forms: Any, long: Size, short: Size) -> Any:
+    """The long x short matrix that repeats the identity downwards."""
+    return forms.full((long, short), 1) if short == Size.of(1) else forms.constant("wrap", "down", (long, short))
+
+
 def _tile_form(forms: Any, M: Any, rows: Any, cols: Any = None) -> Any:
     (a, b), cols = M.shape, M.shape[1] if cols is None else cols
-    down = None if rows == a else forms.constant("wrap", "down", (Size.of(rows), a))
-    across = None if cols == b else forms.constant("wrap", "down", (Size.of(cols), b))
+    down = None if rows == a else _wrapped(forms, Size.of(rows), a)
+    across = None if cols == b else _wrapped(forms, Size.of(cols), b)
     tiled = M if down is None else down @ M
     return tiled if across is None else tiled @ forms.permute(across, (1, 0))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from specdsl.arrays import Array, Arrays, transpose
 from specdsl.operators.registry import Option, Shape, ShapeContext, operator
+from specdsl.sizes import Size
 
 
 def _diag_form(forms: Any, v: Any) -> Any:
@@ -120,6 +121,8 @@ def _rows_and_columns(xp: Arrays, A: Array) -> tuple[Array, Array]:
 
 
 def _lower_form(forms: Any, A: Any) -> Any:
+    if Size.of(1) in A.shape[-2:]:
+        return None
     return A * forms.constant("mask", "lower", A.shape[-2:])
 
 
@@ -132,6 +135,8 @@ def lower(xp: Arrays, A: Array) -> Array:
 
 
 def _upper_form(forms: Any, A: Any) -> Any:
+    if Size.of(1) in A.shape[-2:]:
+        return None
     return A * forms.constant("mask", "upper", A.shape[-2:])
 
 

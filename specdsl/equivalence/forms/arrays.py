@@ -48,7 +48,7 @@ class FormArrays:
         if axes == array.axes:
             return array
         groups = _groups(array.axes, axes)
-        return Form.of(axes, [_reshaped(term, groups, array.axes) for term in array.fresh()], self.world)
+        return Form.of(axes, [_reshaped(term, groups, array.axes, self.world) for term in array.fresh()], self.world)
 
     def permute(self, array: Form, axes: Sequence[int]) -> Form:
         return array.transposed(axes)
@@ -184,11 +184,20 @@ class FormArrays:
         return atom_form(Key(kind, name, kept, (), tuple(arguments), marks), tuple(axes), self.world)
 
     def chosen(self, index: Form, length: Size) -> Form:
-        """`S : k x length` with a single one per row, at the place that an index says; its places differ."""
-        return self.constant("select", "place", (index.axes[0], length), (1,), (index,))
+        """`S : k x length` with a single one per row, at the place that an index says."""
+        marks = (1,) if places_differ(index) else ()
+        return self.constant("select", "place", (index.axes[0], length), marks, (index,))
 
     def _form(self, array: Any) -> Form:
         return array if isinstance(array, Form) else self.number(array)
+
+
+def places_differ(index: Form) -> bool:
+    """Whether an index is known to name no place twice: one that is drawn by `choice`."""
+    if len(index.terms) != 1:
+        return False
+    (term,) = index.terms.values()
+    return len(term.atoms) == 1 and term.atoms[0].key.options[:1] == ("choice",)
 
 
 def _moved(term: Term, axis: int, offset: Size) -> Term:
@@ -246,7 +255,7 @@ def _is_smaller(left: Size, right: Size) -> bool:
     return all(exponent > 0 for monomial, _ in quotient.terms for _, exponent in monomial)
 
 
-def _reshaped(term: Term, groups: Sequence[Group], old: Sequence[Size]) -> Term:
+def _reshaped(term: Term, groups: Sequence[Group], old: Sequence[Size], world: World) -> Term:
     """The term over new axes; each group of old ones is read as one index and cut anew."""
     count = len(term.out)
     at = 0
@@ -260,7 +269,7 @@ def _reshaped(term: Term, groups: Sequence[Group], old: Sequence[Size]) -> Term:
             term = Term(term.coefficient, term.atoms, (*term.out, *((slot,) if sizes else ())))
             continue
         whole: Slot = tuple(one for part in wanted for one in part)
-        by = unified(whole, slot, lambda left, right: left == right)
+        by = unified(whole, slot, world.at_most)
         if by is None:
             raise NoForm("a reshaping of nothing")
         term = Term(term.coefficient, term.atoms, (*term.out, *wanted)).replaced(by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from specdsl.equivalence.forms.arrays import FormArrays, with_options
@@ -87,7 +88,20 @@ class Builder:
         kept = tuple(size for size in axes if size != ONE)
         label = "start" if seed is None else "draw"
         who = name if seed is None else f"{start.operator}({seed})"
-        return atom_form(Key(label, who, kept, self.law(start)), axes, self.world)
+        law = self.law(start)
+        if seed is None or start.operator not in ("normal", "uniform", "kaiming"):
+            return atom_form(Key(label, who, kept, law), axes, self.world)
+        unit = atom_form(Key(label, who, kept, (start.operator, "")), axes, self.world)
+        options = {key: self._option(value) for key, value in start.options}
+        match start.operator:
+            case "normal":
+                return unit.scaled(Size.of(options.get("std", 1)))
+            case "uniform":
+                low, high = Size.of(options["low"]), Size.of(options["high"])
+                return unit.scaled(high - low) + low
+        fan = options.get("fan")
+        rows = axes[-2] if len(axes) > 1 else axes[0] if axes else ONE
+        return unit.scaled(Size.of(rows if fan is None else fan).power(Fraction(-1, 2)))
 
     def law(self, draw: Apply) -> tuple[str, ...]:
         """The law of a random value, as text: only draws of equal laws may be equal."""

@@ -39,8 +39,19 @@ Slot = tuple[Place, ...]
 
 Replacement = Mapping[Var, Slot]
 
-AtMost = Callable[[Size, Size], bool]
-"""Whether one size is never above another, as far as is known."""
+
+@dataclass(frozen=True)
+class Order:
+    """What is known of sizes: `order(k, n)` is whether k is never above n; False where it is not known."""
+
+    at_most: Callable[[Size, Size], bool]
+    is_whole: Callable[[Size], bool]
+
+    def __call__(self, left: Size, right: Size) -> bool:
+        return self.at_most(left, right)
+
+
+AtMost = Order
 
 
 def slot_of(size: Size) -> Slot:
@@ -141,9 +152,7 @@ def _unified_blocks(left: list[Place], right: list[Place], at_most: AtMost) -> d
             continue
         small, large, rest = (one, other, right) if at_most(one.var.size, other.var.size) else (other, one, left)
         quotient = large.var.size / small.var.size
-        if quotient.constant is None and len(quotient.terms) != 1:
-            raise NoForm(f"blocks of {small.var.size} in blocks of {large.var.size}")
-        if quotient.constant is not None and quotient.constant.denominator != 1:
+        if not at_most.is_whole(quotient):
             raise NoForm(f"blocks of {small.var.size} in blocks of {large.var.size}")
         cut: dict[Var, Slot] = {large.var: (Place(Var(quotient)), small)}
         rest.append(cut[large.var][0])

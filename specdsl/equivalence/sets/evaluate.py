@@ -17,6 +17,7 @@ from specdsl.equivalence.exact.refusals import NotExact
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term
 from specdsl.equivalence.forms.index import Slot, Var
 from specdsl.equivalence.sets.image import Image, Space
+from specdsl.randomness import Stream
 from specdsl.sizes import Environment, Size
 
 PRIME = PRIMES[0]
@@ -128,7 +129,7 @@ class FieldPoint:
 
     def of_key(self, key: Key) -> Any:
         if key.token not in self.known:
-            self.known[key.token] = self._made(key)
+            self.known[key.token] = np.asarray(self._made(key), dtype=object)
         return self.known[key.token]
 
     def _made(self, key: Key) -> Any:
@@ -143,6 +144,8 @@ class FieldPoint:
             return left.dot(right) % PRIME
         if space is not None and space.range in ("rotations", "reflections"):
             return self._rotation(space, shape, key.token)
+        if key.kind == "select":
+            return self._selection(key, shape)
         if key.orthonormal:
             return self._orthonormal(key, shape)
         if key.kind == "mask":
@@ -155,9 +158,14 @@ class FieldPoint:
             return self._operator(key)
         return self._random(shape, key.token)
 
+    def _selection(self, key: Key, shape: tuple[int, ...]) -> Any:
+        """Rows of the identity, at places that differ and that another index has not."""
+        if len(shape) != 2 or shape[0] > shape[1]:
+            raise NotExact("take", "an index of one place, or of more places than there are")
+        places = Stream("select", self.seed, key.token).choose(shape[1], shape[0])
+        return np.eye(shape[1], dtype=np.int64)[places].astype(object)
+
     def _orthonormal(self, key: Key, shape: tuple[int, ...]) -> Any:
-        if key.kind == "select":
-            return np.eye(*shape, dtype=np.int64).astype(object)
         array = self.generic.orthonormal((self.seed, key.token), shape)
         return array.value.astype(object)
 

@@ -6,6 +6,7 @@ Each says of b what holds of all its values (read off its form), and shows a val
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,8 +43,13 @@ class Separation:
     sizes: Environment
 
 
-def separated(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    """A reason why some value of a is none of b, at these sizes; None where none was found."""
+def separated(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
+    """A reason why some value of a is none of b, at these sizes and at larger ones; None where none was found."""
+    found = _separated_at(a, b, sizes)
+    return found if found is None or wide is None or _separated_at(a, b, wide) is not None else None
+
+
+def _separated_at(a: Image, b: Image, sizes: Environment) -> Separation | None:
     for reason in (_outside_span, _moved_gram, _too_large_rank, _wrong_sign):
         try:
             found = reason(a, b, sizes)
@@ -212,6 +218,8 @@ def _flattenings(form: Form, quotient: Atom | None, sizes: Environment) -> Itera
     if len(blocks) != 1 or any(place.offset != ZERO for term in terms for slot in term.out for place in slot):
         return
     (cut_into,) = blocks
+    if any(math.prod(cut) != size.integer(sizes) for cut, size in zip(cut_into, form.axes, strict=True)):
+        return  # what is added stands in a part of the value only
     count = sum(len(axis) for axis in cut_into)
     if not 2 <= count <= 6:
         return
