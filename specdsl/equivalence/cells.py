@@ -24,6 +24,7 @@ CELLS = ("n<m", "n=m", "n>m")
 N, M, R = Size.symbol("n"), Size.symbol("m"), Size.symbol("r")
 _SAMPLES = 6
 _PER_TOTAL = 2
+_SMALL = 8
 _LARGEST = 60
 _RANKS = (5, 8)
 _WIDE = 8
@@ -203,6 +204,15 @@ def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
         if "r" in subject.ir.hyper and subject.ir.hyper["r"].is_default:
             for size in (N, M):
                 yield Relation(R, "<=", size)
+        for inner in _inner_sizes(subject) if is_roomy else ():
+            for size in (N, M):
+                yield Relation(inner, "<", size)
+
+
+def _inner_sizes(subject: Subject) -> list[Size]:
+    """Sizes of factors that are small numbers, as the 4 of `n x 4`."""
+    small = {size for size in subject.factor_sizes if size.constant is not None and 1 < size.constant <= _SMALL}
+    return sorted(small, key=lambda size: size.constant or 0)
 
 
 def _given(name: str, samples: Sequence[Mapping[str, Number]], conditions: Conditions) -> dict[str, Size]:
@@ -220,6 +230,9 @@ def _samples(
     free = [symbol for symbol in _symbols(a, b) if symbol not in ("n", "m", "tokens")]
     hyper = {**_settings(a), **_settings(b)}
     step = _granularity(a, b)
+    bounds = [size.constant for subject in (a, b) for size in _inner(subject) if is_roomy and size.constant is not None]
+    if any(bound > _LARGEST * step / 2 for bound in bounds):
+        return
     for total in range(2, _LARGEST):
         taken = 0
         for (n, m), rank in itertools.product(_pairs(total, name, step), (least_rank, least_rank + 1)):
@@ -307,22 +320,24 @@ def _legal(
     if (name == "n<m") != (n < m) or (name == "n>m") != (n > m) or not conditions.holds(sizes):
         return False
     for subject in (a, b):
-        if not all(_holds(condition, subject, sizes) for condition in subject.ir.conditions):
+        if not all(_holds(condition, sizes) for condition in subject.conditions):
             return False
-        bound = subject.spec.facts.rank_bound
-        if is_roomy and bound is not None:
+        for inner in _inner(subject) if is_roomy else ():
             try:
-                if not subject.size(bound).value(sizes) < min(n, m):
+                if not inner.value(sizes) < min(n, m):
                     return False
             except (UnknownSize, ValueError, ZeroDivisionError):
                 continue
     return True
 
 
-def _holds(condition: Condition, subject: Subject, sizes: Mapping[str, Number]) -> bool:
+def _inner(subject: Subject) -> list[Size]:
+    """What n and m are larger than by default: the rank of what is added, and small inner sizes."""
+    return [*_inner_sizes(subject), *([] if subject.rank_bound is None else [subject.rank_bound])]
+
+
+def _holds(condition: Condition, sizes: Mapping[str, Number]) -> bool:
     try:
-        own = Condition(condition.kind, subject.size(condition.left), subject.size(condition.right), condition.why,
-                        condition.span)  # fmt: skip
-        return own.holds(sizes)
+        return condition.holds(sizes)
     except (UnknownSize, ValueError, ZeroDivisionError):
         return True

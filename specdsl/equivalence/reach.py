@@ -16,6 +16,7 @@ from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.sets.containment import Certificate, KnownRank, contained
 from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
 from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.inputs import bent
 from specdsl.equivalence.sets.invariants import Separation, separated, shown
 from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names, frozen_renamings
 from specdsl.equivalence.sets.reductions import reduced
@@ -207,6 +208,9 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
         result.a_not_in_b = separated(one, other, sizes, result.cell.wide)
     if result.b_in_a is None:
         result.b_not_in_a = separated(other, one, sizes, result.cell.wide)
+    if a.level == "tokens":
+        result.a_not_in_b = result.a_not_in_b or (None if result.a_in_b else bent(a, other, sizes))
+        result.b_not_in_a = result.b_not_in_a or (None if result.b_in_a else bent(b, one, sizes))
     if result.a_in_b is None and result.b_in_a is None:
         result.translate = _is_translate(one, other)
 
@@ -234,7 +238,9 @@ def _moving(form: Form) -> Form:
 
 
 def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, Bounds | None]:
-    if max(result.sizes["n"], result.sizes["m"]) > LARGEST:
+    if max(result.sizes["n"], result.sizes["m"]) > LARGEST or not (
+        a.is_small(result.sizes) and b.is_small(result.sizes)
+    ):
         return None, None
     images_ = (result.a_reduced or result.a, result.b_reduced or result.b)
     one, other = (
@@ -290,11 +296,11 @@ def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
     if one is None or other is None:
         return
     if result.cell.wide is not None and _may_tell(result, one, other):
-        large = _dimensions(a, b, replace(result, sizes=result.cell.wide))
-        if large[0] is None or large[1] is None:
+        wide_one, wide_other = _dimensions(a, b, replace(result, sizes=result.cell.wide))
+        if wide_one is None or wide_other is None:
             return
-        result.wide_dimensions = large
-        if _order(one, other) != _order(*large):
+        result.wide_dimensions = wide_one, wide_other
+        if _order(one, other) != _order(wide_one, wide_other):
             return
     where = shown(result.sizes)
     if (result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None

@@ -35,7 +35,8 @@ def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[s
     found: list[tuple[str, str | None, str | None]] = []
     reason = ""
     for one in reaches:
-        if max(one.sizes["n"], one.sizes["m"]) > LARGEST:
+        is_small = a.is_small(one.sizes) and b.is_small(one.sizes)
+        if max(one.sizes["n"], one.sizes["m"]) > LARGEST or not is_small:
             reason = "the specs' sizes are too large for an exact evaluation"
             continue
         try:

@@ -6,6 +6,7 @@ Specs that are weights are compared as `W'` and `b'`. If one of two is none, bot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +14,15 @@ from typing import Literal
 
 from specdsl.affine import B, NotAffine, W, X, Y, adapted_weight, at_rest
 from specdsl.errors import SpecNotBuiltError
-from specdsl.ir import Apply, Node, SpecIR, interned, topological, transform
+from specdsl.ir import Apply, Condition, Node, SpecIR, interned, topological, transform
 from specdsl.nodes import apply
-from specdsl.sizes import Size
+from specdsl.sizes import Environment, Size, UnknownSize
 from specdsl.spec import Spec
 
 Level = Literal["weight", "tokens"]
+
+MOST_ENTRIES = 700
+"""Of all factors together, where their derivatives are computed exactly."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,35 @@ class Subject:
     def size(self, size: Size) -> Size:
         """A size with every set hyper-parameter put in."""
         return size.substitute(self.hyper)
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The size conditions, with every set hyper-parameter put in."""
+        return tuple(
+            Condition(one.kind, self.size(one.left), self.size(one.right), one.why, one.span)
+            for one in self.ir.conditions
+        )
+
+    @cached_property
+    def rank_bound(self) -> Size | None:
+        """The bound of the rank of `W' - W` that the expression says."""
+        bound = self.spec.facts.rank_bound
+        return None if bound is None else self.size(bound)
+
+    @cached_property
+    def factor_sizes(self) -> frozenset[Size]:
+        """The sizes of all factors' axes."""
+        return frozenset(self.size(size) for factor in self.ir.factors.values() for size in factor.shape)
+
+    def is_small(self, sizes: Environment) -> bool:
+        """Whether the factors have few enough entries at these sizes to be derived by, one by one."""
+        total = 0
+        for factor in self.ir.factors.values():
+            try:
+                total += math.prod(self.size(size).integer(sizes) for size in factor.shape)
+            except (UnknownSize, ValueError, ZeroDivisionError):
+                return False
+        return total <= MOST_ENTRIES
 
     @cached_property
     def trained(self) -> tuple[str, ...]:

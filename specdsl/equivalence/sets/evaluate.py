@@ -21,7 +21,7 @@ from specdsl.randomness import Stream
 from specdsl.sizes import Environment, Size
 
 PRIME = PRIMES[0]
-MOST_ENTRIES = 40_000
+MOST_ENTRIES = 4_500
 
 
 class FieldPoint:
@@ -58,6 +58,8 @@ class FieldPoint:
             NotExact: it reads an operator that has no value over the field.
         """
         shape = self.shape(form.axes)
+        if int(np.prod(shape, dtype=object)) > MOST_ENTRIES:
+            raise NotExact("value", "too many entries for an exact evaluation")
         total = np.zeros(shape, dtype=object)
         for term in form.terms.values():
             total = total + self._term(term, form.axes)
