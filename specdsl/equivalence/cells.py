@@ -152,6 +152,9 @@ def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
     """The cells of a question, with sample sizes that meet all conditions."""
     cells = tuple(cell for name in CELLS if (cell := _cell(name, a, b, conditions)) is not None)
     texts = [str(condition) for subject in (a, b) for condition in subject.ir.conditions]
+    if any(map(has_open_rank, (a, b))) and all({Relation(R, "<=", N), Relation(R, "<=", cell.given.get("m", M))}
+                                               <= set(cell.facts) for cell in cells):  # fmt: skip
+        texts.append("r <= min(n, m)")
     return Question(a, b, conditions, cells, tuple(dict.fromkeys([*conditions.texts, *texts])))
 
 
@@ -194,6 +197,11 @@ def _facts(
             yield relation
 
 
+def has_open_rank(subject: Subject) -> bool:
+    """Whether the spec leaves `r` open."""
+    return "r" in subject.ir.hyper and subject.ir.hyper["r"].is_default
+
+
 def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
     """What is taken for granted where nothing is said: W is larger than what is added has rank, and than `r`."""
     for subject in (a, b):
@@ -201,7 +209,7 @@ def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
         if is_roomy and bound is not None:
             for size in (N, M):
                 yield Relation(subject.size(bound), "<", size)
-        if "r" in subject.ir.hyper and subject.ir.hyper["r"].is_default:
+        if has_open_rank(subject):
             for size in (N, M):
                 yield Relation(R, "<=", size)
         for inner in _inner_sizes(subject) if is_roomy else ():
@@ -321,6 +329,8 @@ def _legal(
         return False
     for subject in (a, b):
         if not all(_holds(condition, sizes) for condition in subject.conditions):
+            return False
+        if is_roomy and has_open_rank(subject) and sizes["r"] > min(n, m):
             return False
         for inner in _inner(subject) if is_roomy else ():
             try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 
 from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated, sample, values
@@ -52,11 +53,57 @@ def couplings(a: Subject, b: Subject, reaches: Sequence[Reach]) -> list[Coupling
     other = {name: Space(tuple(resolve(size) for size in space.axes), orthonormal=space.orthonormal)
              for name, space in spaces(b, resolve, world).items()}  # fmt: skip
     found: list[Coupling] = []
+    constants = list(itertools.islice(constant_couplings(a, b, resolve), MOST_COUPLINGS))
     for renaming in renamings(one, other):
-        found.append({name: Rename(owner, flipped) for name, (owner, flipped) in renaming.names.items()})
+        trained = {name: Rename(owner, flipped) for name, (owner, flipped) in renaming.names.items()}
+        found += [{**trained, **constant} for constant in constants]
         if len(found) > MOST_COUPLINGS:
             break
     return found
+
+
+def constant_couplings(a: Subject, b: Subject, resolve: Callable[[Size], Size]) -> Iterator[Coupling]:
+    """Every way in which what b draws once and keeps can be what a draws: of one shape and law, as many as can be."""
+    ours, theirs = _constants(a, resolve), _constants(b, resolve)
+    names = sorted(theirs)
+    fits = [
+        [Rename(owner, flipped) for owner in sorted(ours) for flipped in (False, True)
+         if ours[owner] == (theirs[name][0], theirs[name][1][:: -1 if flipped else 1])
+         and not (flipped and len(theirs[name][1]) != 2)]
+        for name in names
+    ]  # fmt: skip
+    found = []
+    for chosen in itertools.islice(itertools.product(*([*one, None] for one in fits)), 1000):
+        owners = [one.name for one in chosen if one is not None]
+        if len(owners) == len(set(owners)):
+            found.append({name: one for name, one in zip(names, chosen, strict=True) if one is not None})
+    most = max(map(len, found), default=0)
+    yield from (one for one in found if len(one) == most)
+
+
+def _constants(subject: Subject, resolve: Callable[[Size], Size]) -> dict[str, tuple[str, tuple[Size, ...]]]:
+    """The law and the axes of every factor that is drawn once and kept."""
+    found = {}
+    for name, factor in subject.ir.factors.items():
+        if factor.kind == "trained":
+            continue
+        draws = [] if factor.start is None else [
+            node for node in topological([factor.start])
+            if isinstance(node, Apply) and node.definition.draw is not None and node.option("seed") is None
+        ]  # fmt: skip
+        if draws or factor.start is None:
+            axes = tuple(resolve(subject.size(size)) for size in factor.shape)
+            law = "given" if factor.start is None else "; ".join(_law(subject, node) for node in draws)
+            found[name] = (law, tuple(size for size in axes if size != Size.of(1)))
+    return found
+
+
+def _law(subject: Subject, draw: Apply) -> str:
+    options = (
+        f"{key}={subject.size(value) if isinstance(value, Size) else value}"
+        for key, value in draw.options if key not in ("label", "shape", "fan")
+    )  # fmt: skip
+    return " ".join((draw.operator, *options))
 
 
 def _by_name(a: Subject, b: Subject) -> Coupling:
@@ -73,7 +120,7 @@ def _same_size(a: Subject, b: Subject) -> Callable[[Size, Size], bool]:
     return lambda left, right: a.size(left) == b.size(right)
 
 
-def read_starts(subject: Subject) -> dict[str, tuple[str, ...]]:
+def read_starts(subject: Subject) -> dict[str, str]:
     """The laws of the random starts that the values themselves read, as `init(A)` does."""
     found = {}
     for node in topological(subject.values.values()):
@@ -81,11 +128,7 @@ def read_starts(subject: Subject) -> dict[str, tuple[str, ...]]:
             for name in sorted(reads(node.of)):
                 start = subject.ir.factors[name].start if name in subject.ir.factors else None
                 if isinstance(start, Apply) and start.definition.draw is not None:
-                    options = (
-                        f"{key}={subject.size(value) if isinstance(value, Size) else value}"
-                        for key, value in start.options if key not in ("label", "shape")
-                    )  # fmt: skip
-                    found[name] = (start.operator, *options)
+                    found[name] = _law(subject, start)
     return found
 
 
@@ -125,7 +168,7 @@ def pointwise(
 def _equal_by_chance(a: Subject, b: Subject, ways: Sequence[Coupling], reaches: Sequence[Reach]) -> str | None:
     ours, theirs = read_starts(a), read_starts(b)
     for coupling in ways:
-        if any(ours.get(rename.name) != theirs.get(name) for name, rename in coupling.items()):
+        if any(ours.get(rename.name) != theirs.get(name) for name, rename in coupling.items() if name in b.trained):
             continue  # draws of different laws are no equal draws
         try:
             if all(_agree(a, b, coupling, reach) for reach in reaches):

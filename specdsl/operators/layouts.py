@@ -35,6 +35,8 @@ def _tile_samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
 
 def _wrapped(forms: Any, long: Size, short: Size) -> Any:
     """The long x short matrix that repeats the identity downwards."""
+    if long == Size.of(1):
+        return forms.stretch(forms.eye(short), 0, Size.of(0), long)
     return forms.full((long, short), 1) if short == Size.of(1) else forms.constant("wrap", "down", (long, short))
 
 

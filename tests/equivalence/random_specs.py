@@ -1,7 +1,7 @@
 """Random specs of weights, rich in what the checker has rules for: products, diagonals, stretches, blocks, functions.
 
-Every spec is made of text pieces with known shapes; `Maker` draws them from a seeded generator, so that one number is one
-spec. Factors start at random, so that nothing is said of starts and nothing is dead by its start.
+Every spec is made of text pieces with known shapes; `Maker` draws them from a seeded generator, so that one number
+is one spec. Factors start at random, so that nothing is said of starts and nothing is dead by its start.
 """
 
 from __future__ import annotations

@@ -141,6 +141,11 @@ class FormArrays:
     def inverse(self, array: Form) -> Form:
         from specdsl.equivalence.forms.opening import opened
 
+        if array.axes[-1] == ONE:
+            return array.power(Fraction(-1))
+        kept = [size for size in array.axes if size != ONE]
+        if len(kept) < len(array.axes):
+            return self.reshape(self.inverse(self.reshape(array, kept)), array.axes)
         return opened(Key("operator", "inverse", array.axes, (), (array,)), self.world)
 
     # what operators' own rules use
