@@ -237,13 +237,14 @@ def _samples(
     seen: set[tuple[tuple[str, Number], ...]] = set()
     free = [symbol for symbol in _symbols(a, b) if symbol not in ("n", "m", "tokens")]
     hyper = {**_settings(a), **_settings(b)}
-    step = _granularity(a, b)
+    step, rank_step = _granularity(a, b, {"n", "m"}), _granularity(a, b, {"r"})
+    ranks = [-(-rank // rank_step) * rank_step for rank in (least_rank, least_rank + rank_step)]
     bounds = [size.constant for subject in (a, b) for size in _inner(subject) if is_roomy and size.constant is not None]
     if any(bound > _LARGEST * step / 2 for bound in bounds):
         return
     for total in range(2, _LARGEST):
         taken = 0
-        for (n, m), rank in itertools.product(_pairs(total, name, step), (least_rank, least_rank + 1)):
+        for (n, m), rank in itertools.product(_pairs(total, name, step), ranks):
             if min(n, m) < least or taken == _PER_TOTAL:
                 continue
             sizes: dict[str, Number] = {"n": n, "m": m, "tokens": 5, "r": rank, "layer": 0, "layers": 1}
@@ -279,8 +280,8 @@ def _pairs(total: int, name: str, step: int) -> Iterator[tuple[int, int]]:
             yield n * step, m * step
 
 
-def _granularity(a: Subject, b: Subject) -> int:
-    """The largest number that has to divide a size, by the conditions that read n or m."""
+def _granularity(a: Subject, b: Subject, names: set[str]) -> int:
+    """The largest number that has to divide a size, by the conditions that read these names."""
     step = 1
     for subject in (a, b):
         for condition in subject.ir.conditions:
@@ -288,7 +289,7 @@ def _granularity(a: Subject, b: Subject) -> int:
                 continue
             size = subject.size(condition.left)
             for _, coefficient in size.terms:
-                if {"n", "m"} & size.symbols and coefficient.denominator > 1 and len(size.terms) == 1:
+                if names & size.symbols and coefficient.denominator > 1 and len(size.terms) == 1:
                     step = max(step, coefficient.denominator)
     return step
 

@@ -93,7 +93,7 @@ class Values:
             case "operator" | "measured":
                 return self._operator(key)
         if key.kind in ("draw", "start"):
-            return self.known[f"{key.kind} {key.name} {shape}"]
+            return self.known[f"{key.kind} {key.name} {_kept(shape)}"]
         return self.known[key.name]
 
     def _operator(self, key: Key) -> Any:
@@ -134,7 +134,7 @@ def reference(subject: Subject, sizes: Mapping[str, Any], seed: int = 0) -> tupl
         assert node.definition.draw is not None
         value = node.definition.draw(Stream(*key), shape, **{k: v for k, v in options.items() if k != "label"})
         if given is not None:
-            known[f"draw {node.operator}({given}) {_kept(shape)}"] = value
+            known[f"draw {node.operator}({given}) {_kept(shape)}"] = _unscaled(node.operator, value, options)
         return value
 
     starting = Starting(ir, NUMPY, full, site, draw)
@@ -164,6 +164,19 @@ def reference(subject: Subject, sizes: Mapping[str, Any], seed: int = 0) -> tupl
     found = evaluate(subject.values.values(), NUMPY, full, leaf)
     values = {name: np.broadcast_to(found[node], full.shape(node.shape)) for name, node in subject.values.items()}
     return values, Values({**full.values}, known)
+
+
+def _unscaled(operator: str, value: Any, options: Mapping[str, Any]) -> Any:
+    """A draw with a seed as forms have it: without its scale, which stands before it as a number."""
+    match operator:
+        case "normal":
+            return value / float(options.get("std", 1))
+        case "uniform":
+            return (value - float(options["low"])) / (float(options["high"]) - float(options["low"]))
+        case "kaiming":
+            fan = options.get("fan") or (value.shape[-2] if value.ndim > 1 else value.size)
+            return value * math.sqrt(fan)
+    return value
 
 
 def _kept(shape: tuple[int, ...]) -> tuple[int, ...]:
