@@ -17,7 +17,7 @@ from tests.equivalence.rewritten import new_names, permuted, reassociated, renam
 
 MIRRORED = {"<": ">", ">": "<"}
 seeds = st.integers(0, 10**6)
-few = settings(max_examples=25, deadline=None, derandomize=True)
+few = settings(max_examples=12, deadline=None, derandomize=True)
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 
 
