@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from specdsl.equivalence.forms.form import Form, Term
 from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, length
 from specdsl.equivalence.forms.text import form_text
+from specdsl.equivalence.sets.absorbing import is_never_zero
 from specdsl.equivalence.sets.image import Image, Use
 from specdsl.equivalence.sets.matching import candidates
 from specdsl.equivalence.sets.rank import rank_bound
-from specdsl.equivalence.sets.reductions import is_never_zero
 from specdsl.sizes import Size
 
 MOST_TRIED = 600
