@@ -49,6 +49,7 @@ class _Names:
     def __init__(self, spec: tree.SpecTree) -> None:
         definitions = [clause for clause in spec.clauses if is_definition(clause)]
         self.definitions = {name: clause for clause in definitions for name in names_introduced(clause)}
+        self.numbers: dict[str, bool] = {}
         self.factors = {name for clause in spec.clauses if _is_factor(clause) for name in names_introduced(clause)}
         others = [clause for clause in spec.clauses if not is_definition(clause)]
         self.read_by_model = self._closure(clause for clause in others if not isinstance(clause, tree.At))
@@ -102,8 +103,11 @@ class _Names:
 
     def _is_size(self, part: tree.Syntax, open_names: set[str]) -> bool:
         match part:
+            case tree.Name(name=name) if name in self.numbers:
+                return self.numbers[name]
             case tree.Name(name=name) if name in self.definitions and name not in open_names:
-                return self._is_number(self.definitions[name], open_names)
+                self.numbers[name] = self._is_number(self.definitions[name], open_names)
+                return self.numbers[name]
             case tree.Name(name=name):
                 return name in _SIZES
             case tree.Call(function=function):

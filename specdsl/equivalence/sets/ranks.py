@@ -82,8 +82,6 @@ def summed(image: Image) -> Iterator[Proposal]:
                     target: with_renamed(
                         form.put({other: values.zeros(their_space.axes, image.world)}), name, new, made
                     )
-                        form.put({other: values.zeros(their_space.axes, image.world)}), name, new, made
-                    )
                     for target, form in image.forms.items()
                 }
                 theirs = values.factor(other, their_space, image.world)

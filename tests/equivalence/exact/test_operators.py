@@ -32,7 +32,7 @@ NOT_IN_BALLS = {"eigh", "ldu", "lu", "qr", "svd"}
 """Operators without a value even in balls."""
 SOMETIMES = {
     "field": {"log", "orth"},
-    "rationals": {"colnorm", "elpower", "fft2", "ifft2", "keep", "log", "norm", "orth", "rownorm", "sqrt"},
+    "rationals": {"colnorm", "elpower", "fft2", "ifft2", "keep", "log", "norm", "rownorm", "sqrt"},
     "balls": {"quantise"},
 }
 """Operators that are refused for some numbers: roots of other than squares, infinity, numbers too close to a step."""
