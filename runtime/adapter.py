@@ -63,13 +63,22 @@ class Adapter:
     ) -> Adapter:  # fmt: skip
         adapter = cls(model, survey, name, seed, dtype, members)
         freeze(model, name, survey.trained_whole)
-        adapter._originals = {place: _copied(module) for place, module in survey.trained_whole}
-        for member in members:
-            for module in member.modules:
-                attach_to(module, name, member.layer)
-        serve(model, members)
-        adapter.is_attached = True
-        adapter.ledger.start()
+        done: list[nn.Module] = []
+        try:
+            adapter._originals = {place: _copied(module) for place, module in survey.trained_whole}
+            for member in members:
+                for module in member.modules:
+                    attach_to(module, name, member.layer)
+                    done.append(module)
+            serve(model, members)
+            adapter.is_attached = True
+            adapter.ledger.start()
+        except BaseException:
+            for module in done:
+                detach_from(module, name)
+            let_go(model)
+            release(model, name)
+            raise
         return adapter
 
     # ----------------------------------------------------------------------------------------- factors

@@ -157,9 +157,26 @@ class _Deriver:
         found = {}
         for name, scope in module.scopes.items():
             value = self.brought.get((name, scope))
-            if value is not None and name in module.lowered.ir.factors:
-                found[name] = value.to(device) if self.ir.factors[name].kind == "index" else value.to(device, work)
+            if value is None or name not in module.lowered.ir.factors:
+                continue
+            if self.ir.factors[name].kind == "index":
+                self._check_brought(module, name, value)
+                found[name] = value.to(device)
+            else:
+                found[name] = value.to(device, work)
         return found
+
+    def _check_brought(self, module: SurveyedModule, name: str, places: Tensor) -> None:
+        """Places that come with an adapter stay within what they pick from."""
+        flat = places.detach().flatten()
+        if (
+            flat.is_complex()
+            or flat.dtype == torch.bool
+            or not bool(flat.isfinite().all() and (flat == flat.floor()).all())
+        ):
+            raise SpecSettingError(f"the index `{name}` has places that are no whole numbers")
+        ranges = [module.sizes.integer(size) for size in index_ranges(self.ir, name)]
+        check_places(name, [int(place) for place in flat.tolist()], ranges)
 
     def _over_layers(self, node: Node) -> Tensor:
         """The value of an expression in every adapted module, one after the other."""

@@ -57,6 +57,9 @@ def leave(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments, output: An
                 f"the attention of this {type(stack).__name__} has not taken the rows added to its keys and values",
                 hint="the release of transformers may compute it in another way",
             )
+    if not getattr(stack, "is_gradient_checkpointing", False):  # which computes the blocks once more in backward
+        for reader in _readers(stack):
+            reader.is_token = None
     embedded = kwargs.get("inputs_embeds")
     rows = _prompt_rows(stack)
     config: Any = stack.config

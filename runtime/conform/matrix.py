@@ -66,7 +66,7 @@ def page(reports: Sequence[SpecReport]) -> str:
     totals = (
         f"{len(rows)} specs in {len(layers)} layer types: {counts[MERGES]:,} cells train and merge (`{MERGES}`), "
         f"{counts[TRAINS]:,} train and do not merge (`{TRAINS}`), {counts[REFUSED]:,} are refused (`{REFUSED}`). The "
-        "numbers are those of the reasons below."
+        "numbers are those of the reasons below. Specs with events are attached with `events=False`."
     )
     head = [f"| spec | {' | '.join(layers)} |", f"| --- | {' | '.join([':-:'] * len(layers))} |"]
     lines = ["# Support", "", totals, "", *head, *(row_line(name, row, layers, notes) for name, row in rows.items())]

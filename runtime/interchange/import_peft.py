@@ -147,6 +147,11 @@ def _settings(found: PeftReading) -> dict[str, float]:
     settings: dict[str, float] = {}
     for place, one in found.modules.items():
         for name, field in one.row.settings.items():
+            if name == "alpha" and found.fields.get(field) is None:
+                raise SpecCheckpointError(
+                    f"the configuration does not say `{field}`, and nothing else says how much the factors count",
+                    hint="PEFT's default depends on the method and release; write it into `adapter_config.json`",
+                )
             if name not in one.row.axes and found.fields.get(field) is not None:
                 settings[name] = found.fields[field]
         sizes = axis_sizes(one.row, one.site.kind, one.tensors)

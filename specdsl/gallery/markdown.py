@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 from specdsl.gallery.card import Card
 from specdsl.gallery.cards import grouped
@@ -39,7 +40,7 @@ def _table(cards: Sequence[Card], is_compared: bool) -> str:
     head = ["method", "trains per n x m", "facts", "lines", *([f"in {PACKAGE}"] if is_compared else [])]
     rows = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
     for card in cards:
-        title = f"[{card.title}](#{_anchor(card)})"
+        title = f"[{_plain(card.title)}](#{_anchor(card)})"
         cells = [title, "; ".join(card.parameters), ", ".join(card.facts), str(card.lines)]
         rows.append([*map(_cell, cells), *([_other(card)] if is_compared else [])])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
@@ -56,10 +57,10 @@ def _card(card: Card, drawings: str) -> str:
     paper = f"[{card.cite}]({card.link})" if card.link else card.cite
     formula = "\n\n".join(_formula(place, rows) for place, rows in formula_blocks(card.spec))
     picture = f'<img src="{drawings}/{card.name}.svg" alt="{_attribute(card)}">'
-    note = [card.spec.note[0].upper() + card.spec.note[1:] + "."] if card.spec.note else []
+    note = [_plain(card.spec.note[0].upper() + card.spec.note[1:]) + "."] if card.spec.note else []
     return "\n\n".join(
         [
-            f'### <a id="{_anchor(card)}"></a>{card.title}',
+            f'### <a id="{_anchor(card)}"></a>{_plain(card.title)}',
             " · ".join(filter(None, [name, paper])),
             formula,
             picture,
@@ -79,8 +80,13 @@ def _anchor(card: Card) -> str:
 
 
 def _attribute(card: Card) -> str:
-    return f"drawing of {card.title}".replace('"', "&quot;")
+    return escape(f"drawing of {card.title}")
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text of a spec as text: no tags, no table cells."""
+    return escape(text, quote=False).replace("|", "\\|")

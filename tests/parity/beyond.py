@@ -23,4 +23,4 @@ quantiser of NF4, so the spec, whose levels are even, is held to its formula in 
 `lora_ga`: directions are compared, scales are held to numpy. LyCORIS's `boft` joins other blocks than the paper's
 authors from the third factor on and is not compared. Events that change factors while training (AdaLoRA's ranks,
 COFT's ball) are compared where the table below says so, and otherwise held to their formulas. Prompts and prefixes add
-rows to the tokens of a model; their logits are compared in `tests/runtime`."""
+rows to the tokens of a model; the logits of prompt-tuning and prefix-tuning are compared in `tests/runtime`."""
