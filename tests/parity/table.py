@@ -87,8 +87,9 @@ def headline(single: float, double: float, methods: int, configurations: int) ->
     """The first sentence of the page."""
     return (
         f"The worst deviation from a reference is {single:.1e} in float32 (allowed: {SINGLE:.0e}) and {double:.1e} in "
-        f"float64 (allowed: {FULL:.0e}), over {methods} pairs of a method and a reference, and {configurations} configurations. Where the "
-        "reference computes in float32 itself, the float64 column is no closer than that and not part of this number."
+        f"float64 (allowed: {FULL:.0e}), over {methods} pairs of a method and a reference, and {configurations} "
+        "configurations. Where the reference computes in float32 itself, the float64 column is no closer than that and "
+        "not part of this number."
     )
 
 
