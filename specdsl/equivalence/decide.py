@@ -79,8 +79,11 @@ def equivalent(
     found_start = (
         start(asked.a, asked.b, reaches, assumed)
         if (wanted or sense == "start") and is_complete
-        else StartResult("?", "unknown", assumptions=assumed, reason=late)
-    )
+        else StartResult(
+            "?", "unknown", assumptions=assumed, reason=late, identity_a=one.facts.starts_at_base,
+            identity_b=other.facts.starts_at_base,
+        )
+    )  # fmt: skip
     _refuse_contradiction(found_pointwise, found_set)
     return Verdict(
         str(a) if not isinstance(a, Spec) else a.label, str(b) if not isinstance(b, Spec) else b.label,
@@ -94,7 +97,10 @@ def equivalent(
 
 def _defaults(asked: Question) -> list[str]:
     said = [] if asked.conditions else ["W generic of full rank, with distinct singular values that are not zero"]
-    shown = [f"{cell.name}: {', '.join(f'{s}' for s in _sizes(cell.samples[0]))} and larger" for cell in asked.cells]
+    shown = [
+        f"{cell.name}: {', '.join(_sizes(cell.samples[0]))}{' and larger' if len(cell.samples) > 1 else ''}"
+        for cell in asked.cells
+    ]
     return [*said, "sizes " + "; ".join(shown)]
 
 

@@ -211,6 +211,10 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
     if a.level == "tokens":
         result.a_not_in_b = result.a_not_in_b or (None if result.a_in_b else bent(a, other, sizes))
         result.b_not_in_a = result.b_not_in_a or (None if result.b_in_a else bent(b, one, sizes))
+    if result.a_not_in_b is not None:
+        result.a_not_in_b = result.a_not_in_b.between("a", "b")
+    if result.b_not_in_a is not None:
+        result.b_not_in_a = result.b_not_in_a.between("b", "a")
     if result.a_in_b is None and result.b_in_a is None:
         result.translate = _is_translate(one, other)
 

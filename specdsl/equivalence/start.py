@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -52,6 +53,17 @@ def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[s
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
                            identity_b=identity_b)  # fmt: skip
     kind, ratio, direction = found[0]
+    other = _at_other_sizes(a, b, reaches[0]) if kind in ("contained", "proportional") else None
+    if other is not None and (other[0] != kind or other[2] != direction):
+        reason = f"it changes with the sizes: {kind} at small ones, {other[0]} at larger ones"
+        return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
+                           identity_b=identity_b)  # fmt: skip
+    moving = ""
+    if other is not None and other[1] != ratio:
+        moving = (
+            f"; the ratio depends on the sizes, {ratio} at n = {reaches[0].sizes['n']}, r = {reaches[0].sizes['r']}"
+        )
+        ratio = None
     if kind == "different" and any(_laws_differ(a, b, one) for one in reaches):
         reason = "random starts of one shape have different laws, which can be paired in many ways"
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
@@ -59,7 +71,7 @@ def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[s
     status: Status = "refuted" if kind == "different" else "supported"
     return StartResult(
         {"same": "=", "proportional": "~", "contained": "<" if direction == "a in b" else ">"}.get(kind, "x"),
-        status, assumptions=assumptions, reason=_REASONS[kind], identity_a=identity_a, identity_b=identity_b,
+        status, assumptions=assumptions, reason=_REASONS[kind] + moving, identity_a=identity_a, identity_b=identity_b,
         kernel=kind, ratio=ratio, direction=direction,
     )  # fmt: skip
 
@@ -70,6 +82,20 @@ _REASONS = {
     "contained": "one tangent space contains the other at random starts over a finite field",
     "different": "the tangent kernels differ at an exact random start",
 }
+
+
+def _at_other_sizes(a: Subject, b: Subject, reach: Reach) -> tuple[str, str | None, str | None] | None:
+    """The comparison at larger sizes, and with another rank where it is open; None where it cannot be computed."""
+    larger = [sizes for sizes in (*reach.cell.samples[1:], reach.cell.wide) if sizes is not None]
+    fitting = [sizes for sizes in larger if max(sizes["n"], sizes["m"]) <= LARGEST
+               and a.is_small(sizes) and b.is_small(sizes)]  # fmt: skip
+    others = [sizes for sizes in fitting if sizes.get("r") != reach.sizes.get("r")] or fitting
+    if not others:
+        return None
+    try:
+        return _best(a, b, replace(reach, sizes=max(others, key=lambda sizes: sizes["n"] * sizes["m"])))
+    except (NotExact, NoPoint):
+        return None
 
 
 def _best(a: Subject, b: Subject, reach: Reach) -> tuple[str, str | None, str | None]:

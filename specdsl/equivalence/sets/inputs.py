@@ -36,10 +36,11 @@ def bent(subject: Subject, other: Image, sizes: Environment) -> Separation | Non
         try:
             point = sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", is_checked=False)
             if _is_bent(subject, converted(point, ExactArrays(Balls()))):
-                return Separation(
-                    f"one is affine in x for every value of its factors; the other is not, f(x) + f(x') differs from "
-                    f"f(x + x') + f(0) ({shown(sizes)})", True, sizes,
-                )  # fmt: skip
+                says = (
+                    "(other) is affine in x for every value of its factors and (one) is not: f(x) + f(x') differs "
+                    f"from f(x + x') + f(0) ({shown(sizes)})"
+                )
+                return Separation(says, True, sizes)
         except (NotExact, NoPoint):
             return None
     return None

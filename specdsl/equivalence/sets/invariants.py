@@ -33,7 +33,7 @@ class Separation:
     """Why a has a value that b has not.
 
     Attributes:
-        says: one sentence.
+        says: one sentence, with `(one)` for the spec that has the value and `(other)` for the one that has not.
         is_algebraic: whether b's closure lacks it too.
         sizes: where.
     """
@@ -41,6 +41,10 @@ class Separation:
     says: str
     is_algebraic: bool
     sizes: Environment
+
+    def between(self, one: str, other: str) -> Separation:
+        """The same with the specs by their names."""
+        return Separation(self.says.replace("(one)", one).replace("(other)", other), self.is_algebraic, self.sizes)
 
 
 def separated(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
@@ -105,7 +109,7 @@ def _outside_affine(a: Image, b: Image, sizes: Environment) -> Separation | None
         with_value = np.vstack([span, (wanted % PRIME).astype(np.int64)[None]])
         if elimination.rank(with_value, PRIME) > before:
             what = "the values" if len(b.forms) > 1 or "b'" not in b.forms else "the biases"
-            says = f"{what} of b are an affine space of dimension {before} ({shown(sizes)}), and a leaves it"
+            says = f"{what} of (other) are an affine space of dimension {before} ({shown(sizes)}), and (one) leaves it"
             return Separation(says, True, sizes)
     return None
 
@@ -165,7 +169,7 @@ def _moved_gram(a: Image, b: Image, sizes: Environment) -> Separation | None:
             value = point.value(a.forms[target])
             product = value.T.dot(value) if text.startswith(f"{target}.T") else value.dot(value.T)
             if ((product - point.value(own)) % PRIME).any():
-                return Separation(f"{text} is {form_text(own)} for every value of b, and not for one of a "
+                return Separation(f"{text} is {form_text(own)} for every value of (other), and not for one of (one) "
                                   f"({shown(sizes)})", True, sizes)  # fmt: skip
     return None
 
@@ -185,7 +189,7 @@ def _too_large_rank(a: Image, b: Image, sizes: Environment) -> Separation | None
                     if found > bound:
                         what = text if quotient is None else f"{text}, entries divided by {quotient.key.name}"
                         return Separation(
-                            f"{what} has rank at most {bound} for every value of b, and {found} for one of a "
+                            f"{what} has rank at most {bound} for every value of (other), and {found} for one of (one) "
                             f"({shown(sizes)})", True, sizes,
                         )  # fmt: skip
     return None
@@ -288,8 +292,8 @@ def _wrong_sign(a: Image, b: Image, sizes: Environment) -> Separation | None:
             if own != dict(a.forms) or _lost(b, name, sizes):
                 continue
             return Separation(
-                f"both are the same linear map of a factor of {' x '.join(map(str, space.axes))}, one to one; in a "
-                f"`{other}` is any number, in b it is {_RANGE_TEXTS[space.range]}", False, sizes,
+                f"both are the same linear map of a factor of {' x '.join(map(str, space.axes))}, one to one; in (one) "
+                f"`{other}` is any number, in (other) it is {_RANGE_TEXTS[space.range]}", False, sizes,
             )  # fmt: skip
     return None
 
