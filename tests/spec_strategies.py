@@ -243,13 +243,13 @@ def well_typed_specs(draw: st.DrawFn) -> str:
         clauses += [line.format(**names) for line in lines]
         started = "".join(line.partition("~")[0] for line in lines if "~" in line)
         free += [names[one] for one in "ABCD" if f"{{{one}}}" in pattern and f"{{{one}}}" not in started]
+    written = " ".join([*terms, *clauses])
     limit = draw(st.sampled_from(LIMITS))
     for penalty in draw(st.lists(st.sampled_from(PENALTIES), max_size=2)) if free else []:
-        written = penalty.format(draw(st.sampled_from(free)))
-        clauses.append(f"{limit}penalty {written.removeprefix('penalty ')}" if limit else written)
+        said = penalty.format(draw(st.sampled_from(free)))
+        clauses.append(f"{limit}penalty {said.removeprefix('penalty ')}" if limit else said)
     for event in draw(st.lists(st.sampled_from(EVENTS), max_size=1)) if free and not limit else []:
         clauses.append(event.format(draw(st.sampled_from(free))))
-    written = " ".join([*terms, *clauses])
     extras = (NUMBERS if _READS_RANK.search(written) else (), () if limit else PLACES, HEADS)
     clauses += [draw(st.sampled_from(extra)) for extra in extras if extra]
     target, prime = " + ".join(terms), "y'" if terms[0].startswith("y") else "W'"

@@ -30,6 +30,9 @@ def moves_the_factors_and_nothing_else(case: Case) -> Outcome:
     still = [name for name in names if is_same(after[name], before[name])]
     if still and case.layer.is_diagonal and not _has_gradients(case):
         return does_not_apply("with a diagonal weight the formula's own gradients are zero at the start")
+    parameters = dict(made.model.named_parameters())
+    if still and case.axes.dtype != "float64" and all(parameters[name].grad is not None for name in still):
+        return does_not_apply("a step is less than this dtype tells from none")
     moved = [name for name in before.keys() - names if not is_same(after[name], before[name])]
     graded = [name for name, value in made.model.named_parameters() if name not in names and value.grad is not None]
     return worst([

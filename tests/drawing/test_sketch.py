@@ -142,7 +142,7 @@ def test_penalties_and_events_are_remarks() -> None:
 
 def test_functions_of_functions_are_cut_short() -> None:
     nested = "A@B"
-    for _ in range(16):
+    for _ in range(11):
         nested = f"f({nested})"
     found = sketches(specdsl.parse(f"f(Z) = Z + 2*tanh(Z) | W' = W + {nested}"))
     labels = [one.label for one in matrices(found)]
