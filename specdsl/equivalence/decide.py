@@ -130,7 +130,7 @@ def _set(asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...]) ->
     relation = reaches[0].relation if len(set(relations.values())) == 1 else "?"
     closure = closures.pop() if len(closures) == 1 else "?"
     first = reaches[len(reaches) // 2]
-    lines, conditions = _evidence(first, asked)
+    lines, conditions = _evidence(first)
     status: Status = "unknown" if relation == "?" else "refuted" if relation == "x" else "proved"
     translate = all(one.translate for one in reaches)
     reason = _reason(first, relation, relations)
@@ -151,8 +151,7 @@ def _reason(first: Reach, relation: str, relations: Mapping[str, str]) -> str:
     return "; ".join(said)
 
 
-def _evidence(first: Reach, asked: Question) -> tuple[tuple[str, ...], list[str]]:
-    del asked
+def _evidence(first: Reach) -> tuple[tuple[str, ...], list[str]]:
     lines: list[str] = []
     conditions: list[str] = []
     if first.equal is not None and first.pointwise is None:

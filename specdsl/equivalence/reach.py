@@ -114,8 +114,14 @@ _KNOWN: dict[tuple[object, ...], object] = {}
 _MOST_KNOWN = 4000
 
 
-def remembered(key: tuple[object, ...], made: Callable[[], T]) -> T:
-    """A value that was made for a spec in a cell before; comparing one spec with many asks for it again and again."""
+def remembered(key: tuple[object, ...] | None, made: Callable[[], T]) -> T:
+    """A value that was made for a spec in a cell before; comparing one spec with many asks for it again and again.
+
+    Without a key nothing is remembered: a spec with an operator registered from Python is another one once its
+    operator is.
+    """
+    if key is None:
+        return made()
     if key not in _KNOWN:
         if len(_KNOWN) > _MOST_KNOWN:
             _KNOWN.clear()
@@ -124,7 +130,9 @@ def remembered(key: tuple[object, ...], made: Callable[[], T]) -> T:
     return found
 
 
-def _place(subject: Subject, cell: Cell, *more: object) -> tuple[object, ...]:
+def _place(subject: Subject, cell: Cell, *more: object) -> tuple[object, ...] | None:
+    if not subject.is_built_in:
+        return None
     return (subject.spec.hash, subject.level, tuple(subject.values), cell.key, *more)
 
 
@@ -249,7 +257,7 @@ def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, B
     images_ = (result.a_reduced or result.a, result.b_reduced or result.b)
     one, other = (
         remembered(
-            ("bounds", image.token if image else _place(subject, result.cell), tuple(sorted(result.sizes.items()))),
+            _place(subject, result.cell, "bounds", image.token if image else "", tuple(sorted(result.sizes.items()))),
             lambda subject=subject, image=image: _bounds(subject, image, result),  # type: ignore[misc]
         )
         for subject, image in zip((a, b), images_, strict=True)

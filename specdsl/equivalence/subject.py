@@ -16,6 +16,7 @@ from specdsl.affine import B, NotAffine, W, X, Y, adapted_weight, at_rest
 from specdsl.errors import SpecNotBuiltError
 from specdsl.ir import Apply, Condition, Node, SpecIR, interned, topological, transform
 from specdsl.nodes import apply
+from specdsl.operators.registry import is_built_in
 from specdsl.sizes import Environment, Size, UnknownSize
 from specdsl.spec import Spec
 
@@ -76,6 +77,11 @@ class Subject:
     def factor_sizes(self) -> frozenset[Size]:
         """The sizes of all factors' axes."""
         return frozenset(self.size(size) for factor in self.ir.factors.values() for size in factor.shape)
+
+    @cached_property
+    def is_built_in(self) -> bool:
+        """Whether all its operators are those of the language."""
+        return all(is_built_in(node.operator) for node in topological(self.ir.roots()) if isinstance(node, Apply))
 
     def is_small(self, sizes: Environment) -> bool:
         """Whether the factors have few enough entries at these sizes to be derived by, one by one."""

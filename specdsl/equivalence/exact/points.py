@@ -156,7 +156,7 @@ def sample(
 
     Args:
         subjects: one spec, or the two that are compared.
-        sizes: of the module, and hyper-parameters that the specs leave open; see `shapes_for`.
+        sizes: of the module, and hyper-parameters that the specs leave open.
         arrays: the namespace, by default over the first field.
         kind: `generic`; `start`, with trained factors at their starts; or `small`, for witnesses.
         coupling: what factors of the second spec stand for; their values and random starts are those of the first,

@@ -90,7 +90,7 @@ def _growing(
             if any(_kernel_symbols(subject) for subject in pair):
                 kernels = [{"c": n // k**2, "kh": k, "kw": k} for k in (1, 2) if n % k**2 == 0]
             for kernel in kernels:
-                if meets(pair, {**sizes, **kernel}, ({}, {}), conditions):
+                if meets(pair, {**sizes, **kernel}, conditions):
                     yield {**sizes, **kernel}
 
 
