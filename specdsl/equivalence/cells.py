@@ -159,6 +159,8 @@ def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
 
 
 def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | None:
+    if not are_possible([Relation(N, name[1], M), *conditions.relations, *_demanded(a), *_demanded(b)]):
+        return None
     for is_roomy, least, least_rank in itertools.product((True, False), (3, 2, 1), (2, 1)):
         found = _samples(name, a, b, conditions, is_roomy, least, least_rank)
         samples = list(itertools.islice(found, _SAMPLES))
@@ -187,14 +189,19 @@ def _facts(
     yield from conditions.relations
     for size, value in ((N, least), (M, least), (R, least_rank)):
         yield Relation(size, ">=", Size.of(value))
-    for subject in (a, b):
-        for condition in subject.ir.conditions:
-            left, right = subject.size(condition.left), subject.size(condition.right)
-            signs = {"equal": ("=", right), "at_most": ("<=", right), "whole": (">=", Size.of(1))}
-            yield Relation(left, *signs[condition.kind])
+    yield from _demanded(a)
+    yield from _demanded(b)
     for relation in defaults(a, b, is_roomy):
         if all(relation.holds(sample) is not False for sample in samples):
             yield relation
+
+
+def _demanded(subject: Subject) -> Iterator[Relation]:
+    """What a spec demands of the sizes."""
+    for condition in subject.ir.conditions:
+        left, right = subject.size(condition.left), subject.size(condition.right)
+        signs = {"equal": ("=", right), "at_most": ("<=", right), "whole": (">=", Size.of(1))}
+        yield Relation(left, *signs[condition.kind])
 
 
 def has_open_rank(subject: Subject) -> bool:

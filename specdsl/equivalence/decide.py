@@ -10,7 +10,7 @@ from specdsl.equivalence.cells import Question, question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.differences import differences, penalties
 from specdsl.equivalence.pointwise import pointwise
-from specdsl.equivalence.reach import Reach, reach
+from specdsl.equivalence.reach import Bounds, Reach, reach
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
@@ -119,9 +119,14 @@ def _dimension(reaches: Sequence[Reach]) -> Dimension:
     last = reaches[len(reaches) // 2]
     one, other = last.dimensions
     return Dimension(
-        one.low if one and one.is_rigorous else None, other.low if other and other.is_rigorous else None,
+        _shown_dimension(one), _shown_dimension(other),
         ", ".join(_sizes(last.sizes)), bool(one and one.is_known), bool(other and other.is_known),
     )  # fmt: skip
+
+
+def _shown_dimension(bounds: Bounds | None) -> int | None:
+    """The dimension, or a bound from below that says something."""
+    return bounds.low if bounds and bounds.is_rigorous and (bounds.low or bounds.is_known) else None
 
 
 def _set(asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...]) -> SetResult:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from specdsl.affine import W
+from specdsl.affine import B, W, X
 from specdsl.equivalence.cells import Cell
 from specdsl.equivalence.exact.jacobian import dimension_lower_bound
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
@@ -15,10 +15,12 @@ from specdsl.equivalence.forms.form import Form, World
 from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.sets.containment import Certificate, KnownRank, contained
 from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
+from specdsl.equivalence.sets.hull import outside_hull
 from specdsl.equivalence.sets.image import Image
-from specdsl.equivalence.sets.inputs import bent
+from specdsl.equivalence.sets.inputs import differently_bent, too_many_ways
 from specdsl.equivalence.sets.invariants import Separation, separated, shown
 from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names, frozen_renamings
+from specdsl.equivalence.sets.modulo import outside_modulo
 from specdsl.equivalence.sets.reductions import reduced
 from specdsl.equivalence.subject import Subject, decomposes_base
 from specdsl.sizes import Number
@@ -211,20 +213,29 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
         return
     result.a_in_b = contained(one, other, _known_rank(a, b, result))
     result.b_in_a = contained(other, one, _known_rank(b, a, result))
-    sizes = result.sizes
     if result.a_in_b is None:
-        result.a_not_in_b = separated(one, other, sizes, result.cell.wide)
+        result.a_not_in_b = _why_not(a, one, other, result)
     if result.b_in_a is None:
-        result.b_not_in_a = separated(other, one, sizes, result.cell.wide)
-    if a.level == "tokens":
-        result.a_not_in_b = result.a_not_in_b or (None if result.a_in_b else bent(a, other, sizes))
-        result.b_not_in_a = result.b_not_in_a or (None if result.b_in_a else bent(b, one, sizes))
+        result.b_not_in_a = _why_not(b, other, one, result)
     if result.a_not_in_b is not None:
         result.a_not_in_b = result.a_not_in_b.between("a", "b")
     if result.b_not_in_a is not None:
         result.b_not_in_a = result.b_not_in_a.between("b", "a")
     if result.a_in_b is None and result.b_in_a is None:
         result.translate = _is_translate(one, other)
+
+
+def _why_not(subject: Subject, one: Image, other: Image, result: Reach) -> Separation | None:
+    """A reason why some value of a spec is none of the other; the cheap ones first."""
+    sizes, wide = result.sizes, result.cell.wide
+    found = None
+    for reason in (separated, outside_modulo, outside_hull):
+        found = found or reason(one, other, sizes, wide)
+    if found is not None or subject.level != "tokens":
+        return found
+    builder = Builder(subject, one.world, False, result.cell.resolved)
+    output = builder.form(X) @ builder.form(W) + builder.form(B)
+    return differently_bent(subject, one, other, sizes) or too_many_ways(subject, other, output, sizes)
 
 
 def _known_rank(subject: Subject, other: Subject, result: Reach) -> KnownRank | None:

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from specdsl.equivalence.forms.form import Atom, Key, Term, World
 from specdsl.equivalence.forms.index import ONE, ZERO, Place, Slot, Var, unified
+from specdsl.operators import find_operator
 from specdsl.sizes import Size
 
 IDEMPOTENT = ("mask",)
@@ -27,6 +28,10 @@ def rewritten(term: Term, world: World) -> Iterator[Term]:
         opened = _opened_entries(now, world)
         if opened is not None:
             waiting.extend(opened)
+            continue
+        narrow = _narrowed(now, world)
+        if narrow is not None:
+            waiting.append(narrow)
             continue
         inverted = _uninverted(now, world)
         if inverted is not None:
@@ -87,6 +92,35 @@ def _opened_entries(term: Term, world: World) -> list[Term] | None:
                 made.append(met)
         return made
     return None
+
+
+def _narrowed(term: Term, world: World) -> Term | None:
+    """`f(M)[:k]` is `f(M[:k])` where f acts on every entry by itself."""
+    from specdsl.equivalence.forms.arrays import FormArrays
+
+    for at, atom in enumerate(term.atoms):
+        if not _is_entrywise(atom.key):
+            continue
+        for axis, slot in enumerate(atom.slots):
+            size = atom.key.axes[axis]
+            if len(slot) != 1 or slot[0].var.size == size:
+                continue
+            (inner,) = atom.key.arguments
+            start = slot[0].offset
+            cut = FormArrays(world).stretch(inner, axis, start, start + slot[0].var.size)
+            key = Key(atom.key.kind, atom.key.name, cut.axes, atom.key.options, (cut,))
+            slots = (*atom.slots[:axis], (Place(slot[0].var),), *atom.slots[axis + 1 :])
+            atoms = (*term.atoms[:at], Atom(key, slots, atom.power), *term.atoms[at + 1 :])
+            return Term(term.coefficient, atoms, term.out)
+    return None
+
+
+def _is_entrywise(key: Key) -> bool:
+    """Whether it is an operator that acts on every entry of one argument by itself."""
+    if key.kind != "operator" or len(key.arguments) != 1 or key.arguments[0].axes != key.axes or ONE in key.axes:
+        return False
+    operator = find_operator(key.name)
+    return operator is not None and "elementwise" in operator.facts
 
 
 def _uses(term: Term) -> dict[Var, int]:

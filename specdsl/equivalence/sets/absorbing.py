@@ -20,6 +20,7 @@ from specdsl.equivalence.sets.patterns import (
     numbered,
     over_axes,
     places_of,
+    scaled_factors,
 )
 from specdsl.equivalence.sets.proposals import Proposal
 from specdsl.sizes import Size
@@ -27,11 +28,11 @@ from specdsl.sizes import Size
 
 def unit_coefficient(image: Image) -> Iterator[Proposal]:
     """`c*A@B` is `A@B`: a number beside a free factor goes into it."""
-    for name, space, uses in linear_factors(image):
+    for name, space, uses, is_positive in scaled_factors(image):
         numbers = {use.term.coefficient for use in uses}
         if len(numbers) == 1 and numbers != {ONE}:
             (number,) = numbers
-            if not is_never_zero(number, image.world):
+            if not is_never_zero(number, image.world) or (is_positive and not image.world.at_most(ZERO, number)):
                 continue
             new = image.fresh_name(name)
             own, old = (values.factor(one, space, image.world) for one in (new, name))
@@ -48,10 +49,10 @@ def is_never_zero(number: Size, world: World) -> bool:
 
 def companion(image: Image) -> Iterator[Proposal]:
     """`d .* S` is `t` where no entry of S is zero: what always stands beside a free factor goes into it."""
-    for name, space, uses in linear_factors(image):
+    for name, space, uses, needs_positive in scaled_factors(image):
         for pattern in common_companions(uses):
             key, _, power = pattern
-            if space.rank is not None and len(key.axes) > 1:
+            if (space.rank is not None and len(key.axes) > 1) or (needs_positive and not is_positive(key, power)):
                 continue
             condition = never_zero(key, power)
             if condition is None or name in key.trained or "x" in key.reads:
@@ -90,6 +91,15 @@ def never_zero(key: Key, power: Fraction) -> str | None:
     if key.kind == "operator" and key.name == "exp":
         return ""
     return None
+
+
+def is_positive(key: Key, power: Fraction) -> bool:
+    """Whether no entry of an atom is negative, as of singular values and of norms."""
+    return (
+        (key.kind == "part" and key.name == "S")
+        or (key.kind == "operator" and key.name == "exp")
+        or (key.name == "entries" and power.denominator == 2)
+    )
 
 
 def shift(image: Image) -> Iterator[Proposal]:
@@ -177,7 +187,7 @@ def _coefficients(image: Image, name: str) -> list[Size]:
 
 
 def merged_beside(image: Image) -> Iterator[Proposal]:
-    """`A@diag(d)` is `A`: a free factor whose indices all belong to another one goes into it."""
+    """`A@diag(d)` is `A`: a factor whose indices all belong to a free one goes into it, whatever numbers it holds."""
     for name, space, uses in linear_factors(image):
         for pattern in common_companions(uses):
             key, _, power = pattern
@@ -187,16 +197,24 @@ def merged_beside(image: Image) -> Iterator[Proposal]:
             if key.kind != "trained" or power != 1 or other == name or other not in image.factors:
                 continue
             theirs = image.uses(other)
-            if not image.factors[other].is_free or any(use.atom is None for use in theirs) or len(theirs) != len(uses):
+            number = SOME_VALUES.get(image.factors[other].range)
+            if number is None or image.factors[other].rank is not None or image.factors[other].orthonormal:
+                continue
+            if any(use.atom is None for use in theirs) or len(theirs) != len(uses):
                 continue
             new = image.fresh_name(name)
             own, old = (values.factor(one, space, image.world) for one in (new, name))
             beside = over_axes(pattern, space, image.world, Fraction(1))
             one = values.ones(image.factors[other].axes, image.world)
             yield Proposal(
-                "two free factors that stand side by side are one", (name, other), {new: space},
-                {name: own, other: one}, {new: old * beside},
+                "a factor beside a free one goes into it", (name, other), {new: space},
+                {name: own.scaled(ONE / number), other: one.scaled(number)}, {new: old * beside},
             )  # fmt: skip
+
+
+SOME_VALUES = {"real": ONE, "nonnegative": ONE, "positive": ONE, "at most one": ONE, "unit": ONE / 2,
+               "within one": ONE / 2}  # fmt: skip
+"""A number of each range of entries, not zero."""
 
 
 def merged_product(image: Image) -> Iterator[Proposal]:

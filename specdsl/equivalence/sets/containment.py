@@ -71,9 +71,35 @@ def _certificates(a: Image, b: Image, known: KnownRank | None) -> Iterator[Certi
 
 
 def _assignments(a: Image, b: Image, names: list[str]) -> Iterator[dict[str, Form]]:
-    options = [candidates(a, b.factors[name]) for name in names]
+    options = [[*candidates(a, b.factors[name]), *_remainders(a, b, name)] for name in names]
     for several in itertools.product(*options):
         yield {name: form for name, (_, form) in zip(names, several, strict=True)}
+
+
+def _remainders(a: Image, b: Image, name: str) -> Iterator[tuple[str, Form]]:
+    """What a value of a has beside the fixed part of b, for a factor of its shape, as the X of `W + X + X.T`."""
+    space = b.factors[name]
+    for target, form in b.forms.items():
+        if name not in form.trained or space.axes != form.axes or not space.is_free:
+            continue
+        fixed = Form.of(form.axes, [term for term in form.terms.values() if not term.trained], form.world)
+        try:
+            value = a.forms[target] - fixed
+            made = form.put({name: value}) - fixed
+        except NoForm:
+            continue
+        number = _multiple(made, value)
+        if number is not None and "x" not in value.reads:
+            yield "the remainder", value.scaled(ONE / number)
+
+
+def _multiple(one: Form, other: Form) -> Size | None:
+    """The number by which one form is the other."""
+    shared = next((text for text in one.terms if text in other.terms), None)
+    if shared is None:
+        return None
+    number = one.terms[shared].coefficient / other.terms[shared].coefficient
+    return number if number.constant is not None and one == other.scaled(number) else None
 
 
 def _checked(a: Image, b: Image, chosen: Mapping[str, Form]) -> Certificate | None:

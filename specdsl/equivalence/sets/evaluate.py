@@ -48,7 +48,7 @@ class FieldPoint:
 
     def over(self, image: Image) -> FieldPoint:
         """The same point, which knows what an image's factors run over."""
-        self.spaces |= image.factors
+        self.spaces |= {space.key(name).token: space for name, space in image.factors.items()}
         return self
 
     def value(self, form: Form) -> Any:
@@ -98,6 +98,8 @@ class FieldPoint:
 
     def _number(self, size: Size) -> int:
         value = size.value(self.sizes)
+        if value == 0:
+            raise NotExact("value", f"{size} is zero at these sizes, which says nothing of others")
         return int(self.arrays.ring.number(value))
 
     def _atom(self, atom: Atom, names: dict[Var, int]) -> tuple[Any, list[int]]:
@@ -138,7 +140,7 @@ class FieldPoint:
         shape = self.shape(key.axes)
         if int(np.prod(shape, dtype=object)) > MOST_ENTRIES:
             raise NotExact(key.name, "too many entries for an exact evaluation")
-        space = self.spaces.get(key.name) if key.kind == "trained" else None
+        space = self.spaces.get(key.token)
         if space is not None and space.rank is not None:
             inner = min(self.integer(space.rank), *shape)
             left = self._random((shape[0], inner), f"{key.token} left")

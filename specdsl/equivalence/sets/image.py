@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
-from specdsl.equivalence.forms.index import ONE
+from specdsl.equivalence.forms.index import ONE, length
 from specdsl.equivalence.sets.rank import remember
 from specdsl.sizes import Environment, Size
 
@@ -16,8 +16,8 @@ RANGES = {
     "real": frozenset({"real"}),
     "nonnegative": frozenset({"real", "nonnegative"}),
     "positive": frozenset({"real", "nonnegative", "positive"}),
-    "unit": frozenset({"real", "nonnegative", "positive", "unit"}),
-    "within one": frozenset({"real", "within one"}),
+    "unit": frozenset({"real", "nonnegative", "positive", "unit", "within one", "at most one"}),
+    "within one": frozenset({"real", "within one", "at most one"}),
     "at most one": frozenset({"real", "at most one"}),
     "rotations": frozenset({"real", "rotations"}),
     "reflections": frozenset({"real", "reflections"}),
@@ -127,7 +127,7 @@ class Image:
 
     @cached_property
     def complexity(self) -> tuple[int, int, int]:
-        """Rules make this smaller: the number of atoms and terms, of factors, and of what holds factors."""
+        """Rules make this smaller: the number of atoms, terms and parts, of factors, and of what holds factors."""
         held = sum(bool(space.orthonormal) + (space.rank is not None) for space in self.factors.values())
         return sum(map(_weight, self.forms.values())), len(self.factors), held
 
@@ -196,6 +196,13 @@ def _weight(form: Form) -> int:
     return sum(
         2
         + (term.coefficient not in (ONE, -ONE))
-        + sum(1 + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
+        + sum(1 + _parts(atom) + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
         for term in form.terms.values()
     )
+
+
+def _parts(atom: Atom) -> int:
+    """The axes of a factor that are read in part."""
+    if atom.key.kind != "trained":
+        return 0
+    return sum(length(slot) != size for slot, size in zip(atom.slots, atom.key.axes, strict=True))

@@ -1,7 +1,8 @@
-"""Specs as functions of the input: one that bends is none of those that are all affine in x."""
+"""Specs as functions of the input: what is affine, piecewise affine or analytic in x, and how many ways it moves y."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from specdsl.equivalence.exact.arrays import ExactArrays
@@ -11,39 +12,83 @@ from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.points import Point, evaluated, sample
 from specdsl.equivalence.exact.rational import Rationals
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.forms.form import Form, Term
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.invariants import Separation, shown
+from specdsl.equivalence.sets.rank import cut
 from specdsl.equivalence.subject import Subject
-from specdsl.sizes import Environment
+from specdsl.sizes import Environment, Size
 
 SEEDS = (0, 1, 2)
+PIECEWISE_AFFINE = frozenset({"relu", "abs"})
+"""Operators that are continuous and affine between finitely many breaks."""
+ANALYTIC = frozenset({"tanh", "sigmoid", "exp", "sin", "cos", "gelu", "silu", "softmax"})
+"""Operators that are given by a power series around every point."""
 
 
-def is_affine_in_input(image: Image) -> bool:
-    """Whether every term reads x once at most, and not inside an operator."""
-    for _, term in image.terms():
-        reading = [atom for atom in term.atoms if "x" in atom.key.reads]
-        if len(reading) > 1 or any(atom.key.kind != "site" or atom.power != 1 for atom in reading):
-            return False
-    return True
+def differently_bent(subject: Subject, one: Image, other: Image, sizes: Environment) -> Separation | None:
+    """A value of a spec, as a function of x, that bends in a way in which none of the other does.
 
-
-def bent(subject: Subject, other: Image, sizes: Environment) -> Separation | None:
-    """A value of a spec, as a function of x, that is not affine, where those of the other all are."""
-    if not is_affine_in_input(other):
+    A function that is analytic and piecewise affine is affine: it is so on an open set, and then everywhere.
+    """
+    kind = _kind(other)
+    if kind == "" or (kind != "affine" and {kind, _kind(one)} != {"piecewise affine", "analytic"}):
         return None
     for seed in SEEDS:
         try:
-            point = sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", is_checked=False)
-            if _is_bent(subject, converted(point, ExactArrays(Balls()))):
+            point = converted(_small_point(subject, sizes, seed), ExactArrays(Balls()))
+            if _is_bent(subject, point):
+                own = "" if kind == "affine" else f"; (one) is {_kind(one)}, and what is both is affine"
                 says = (
-                    "(other) is affine in x for every value of its factors and (one) is not: f(x) + f(x') differs "
-                    f"from f(x + x') + f(0) ({shown(sizes)})"
+                    f"(other) is {kind} in x for every value of its factors, and (one) is not affine: f(x) + f(x') "
+                    f"differs from f(x + x') + f(0) ({shown(sizes)}){own}"
                 )
-                return Separation(says, True, sizes)
+                return Separation(says, kind == "affine", sizes)
         except (NotExact, NoPoint):
             return None
     return None
+
+
+def _kind(image: Image) -> str:
+    """What holds of all values as functions of x, if anything."""
+    forms = list(image.forms.values())
+    if all(_is_piecewise(form, frozenset()) for form in forms):
+        return "affine"
+    if all(_is_piecewise(form, PIECEWISE_AFFINE) for form in forms):
+        return "piecewise affine"
+    return "analytic" if all(map(_is_analytic, forms)) else ""
+
+
+def _is_piecewise(form: Form, operators: frozenset[str]) -> bool:
+    """Whether every term reads x once at most, as it is or through such operators."""
+    for term in form.terms.values():
+        reading = [atom for atom in term.atoms if "x" in atom.key.reads]
+        if len(reading) > 1 or any(atom.power != 1 for atom in reading):
+            return False
+        for atom in reading:
+            is_open = atom.key.kind == "operator" and atom.key.name in operators
+            if atom.key.kind != "site" and not (
+                is_open and all(_is_piecewise(argument, operators) for argument in atom.key.arguments)
+            ):
+                return False
+    return True
+
+
+def _is_analytic(form: Form) -> bool:
+    for term in form.terms.values():
+        for atom in term.atoms:
+            if "x" not in atom.key.reads:
+                continue
+            if atom.power.denominator != 1 or atom.power < 1:
+                return False
+            is_open = atom.key.kind == "operator" and atom.key.name in ANALYTIC
+            if atom.key.kind != "site" and not (is_open and all(map(_is_analytic, atom.key.arguments))):
+                return False
+    return True
+
+
+def _small_point(subject: Subject, sizes: Environment, seed: int) -> Point:
+    return sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", is_checked=False)
 
 
 def _is_bent(subject: Subject, point: Point) -> bool:
@@ -63,3 +108,63 @@ def _at(subject: Subject, point: Point, x: ExactArray) -> ExactArray:
     moved = replace(point, site=site)
     (value,) = evaluated(subject, moved, moved.side(subject).trained, point.arrays).values()
     return value
+
+
+# ------------------------------------------------------------------------------------------------------ ranks
+
+
+def too_many_ways(subject: Subject, other: Image, output: Form, sizes: Environment) -> Separation | None:
+    """What is added to y, a row for each token, has a rank above that of any value of the other spec.
+
+    Args:
+        output: y as a form.
+    """
+    (form,) = other.forms.values()
+    added = form - output
+    if len(form.axes) != 2 or any(not term.trained for term in added.terms.values()):
+        return None
+    bound = sum(bounds) if (bounds := list(_bounds(added, sizes))) and len(bounds) == len(added.terms) else None
+    if bound is None or bound >= min(size.integer(sizes) for size in form.axes):
+        return None
+    for seed in SEEDS:
+        try:
+            point = converted(_small_point(subject, sizes, seed), ExactArrays(Balls()))
+            with point.arrays.ring.working():
+                moved = _at(subject, point, point.site["x"]) - point.site["y"]
+                found = _certain_rank(moved)
+        except (NotExact, NoPoint):
+            continue
+        if found > bound:
+            says = (f"what is added to y, a row for each token, has rank at most {bound} for every value of (other), "
+                    f"and {found} for one of (one) ({shown(sizes)})")  # fmt: skip
+            return Separation(says, True, sizes)
+    return None
+
+
+def _bounds(form: Form, sizes: Environment) -> Iterator[int]:
+    for term in form.terms.values():
+        found = _cut(term, form)
+        if found is not None:
+            yield found.integer(sizes)
+
+
+def _cut(term: Term, form: Form) -> Size | None:
+    rows, columns = ({place.var for place in slot} for slot in term.out)
+    return cut(term, rows, columns, form)
+
+
+def _certain_rank(matrix: ExactArray) -> int:
+    """How many pivots are certainly not zero: the rank is at least that."""
+    rows = [list(row) for row in matrix.value]
+    found = 0
+    for column in range(matrix.shape[1]):
+        place = next((k for k in range(found, len(rows)) if rows[k][column] > 0 or rows[k][column] < 0), None)
+        if place is None:
+            continue
+        rows[found], rows[place] = rows[place], rows[found]
+        pivot = rows[found]
+        for k in range(found + 1, len(rows)):
+            number = rows[k][column] / pivot[column]
+            rows[k] = [entry - number * above for entry, above in zip(rows[k], pivot, strict=True)]
+        found += 1
+    return found

@@ -20,7 +20,7 @@ from specdsl.equivalence.forms.index import ZERO, NoForm, Var
 from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.evaluate import PRIME, FieldPoint
-from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.image import RANGES, Image
 from specdsl.equivalence.sets.rank import cut, opened_reflections
 from specdsl.sizes import Environment
 
@@ -196,9 +196,9 @@ def _too_large_rank(a: Image, b: Image, sizes: Environment) -> Separation | None
 
 
 def _common_atoms(form: Form) -> Iterator[Atom]:
-    """Fixed atoms that multiply every term entry by entry, where nothing is added."""
-    terms = list(form.terms.values())
-    if not terms or any(not term.trained for term in terms):
+    """Fixed atoms that multiply every term that is trained, entry by entry."""
+    terms = [term for term in form.terms.values() if term.trained]
+    if not terms:
         return
     first = terms[0]
     for atom in first.atoms:
@@ -281,19 +281,21 @@ def _rank_of(form: Form, constant: Form, quotient: Atom | None, flattening: Flat
 
 
 def _wrong_sign(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    """b is `L f R + C` with f in a range and nothing lost between L and R; a reaches f outside of it."""
+    """b is `L f R + C` with f in a range and nothing lost between L and R; a is the same with f in another one."""
     for name, space in b.factors.items():
         if space.range not in _RANGE_TEXTS or len(b.factors) != 1 or not _is_linear_alone(b, name):
             continue
         for other, theirs in a.factors.items():
-            if not theirs.is_free or theirs.axes != space.axes:
+            ranges = RANGES.get(theirs.range, frozenset({space.range}))
+            if space.range in ranges or theirs.rank is not None or theirs.axes != space.axes:
                 continue
             own = {target: _renamed(form, name, other, a) for target, form in b.forms.items()}
             if own != dict(a.forms) or _lost(b, name, sizes):
                 continue
             return Separation(
                 f"both are the same linear map of a factor of {' x '.join(map(str, space.axes))}, one to one; in (one) "
-                f"`{other}` is any number, in (other) it is {_RANGE_TEXTS[space.range]}", False, sizes,
+                f"`{other}` is {_RANGE_TEXTS.get(theirs.range, 'any number')}, in (other) it is "
+                f"{_RANGE_TEXTS[space.range]}", False, sizes,
             )  # fmt: skip
     return None
 

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from specdsl.equivalence.forms.arrays import FormArrays
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
 from specdsl.equivalence.forms.index import ONE, slot_of
 from specdsl.equivalence.sets.image import RANGES, Image, Space
@@ -196,6 +197,25 @@ def _holds_zeros(wanted: Space) -> bool:
         "real", "nonnegative", "within one", "at most one")  # fmt: skip
 
 
+def _spread(name: str, space: Space, wanted: Space, world: World) -> Iterator[tuple[str, Form]]:
+    """A number or a vector, repeated along the axes that it lacks; or a vector on the diagonal."""
+    from specdsl.equivalence.sets import values
+
+    if wanted.rank is not None or wanted.orthonormal or len(space.axes) >= len(wanted.axes):
+        return
+    value = values.factor(name, space, world)
+    arrays = FormArrays(world)
+    letters = "abcdefg"[: len(wanted.axes)]
+    for axes in itertools.combinations(range(len(wanted.axes)), len(space.axes)):
+        if tuple(wanted.axes[axis] for axis in axes) == space.axes:
+            own = "".join(letters[axis] for axis in axes)
+            yield f"{name}*1", arrays.einsum(f"{own},{letters}->{letters}", value, values.ones(wanted.axes, world))
+    if len(wanted.axes) == 2 and wanted.axes[0] == wanted.axes[1] and wanted.range == "real":
+        own = "" if not space.axes else "a"
+        if space.axes in ((), wanted.axes[:1]):
+            yield f"diag({name})", arrays.einsum(f"{own},ab->ab", value, values.eye(*wanted.axes, world))
+
+
 def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
     """Values over the factors of a that a factor of b may take: factors of its shape, ones, the identity, zeros."""
     from specdsl.equivalence.sets import values
@@ -212,6 +232,7 @@ def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
             found.append((name, values.factor(name, space, a.world)))
         if len(space.axes) == 2 and space.axes[::-1] == wanted.axes:
             found.append((f"{name}.T", values.factor(name, space, a.world, (1, 0))))
+        found += _spread(name, space, wanted, a.world)
         if len(space.axes) == len(wanted.axes) and space.axes != wanted.axes and _holds_zeros(wanted):
             short = [axis for axis in range(len(space.axes)) if space.axes[axis] != wanted.axes[axis]]
             if len(short) == 1 and a.world.at_most(space.axes[short[0]], wanted.axes[short[0]]):

@@ -28,6 +28,16 @@ def linear_factors(image: Image) -> Iterator[tuple[str, Space, list[Use]]]:
             yield name, space, uses
 
 
+def scaled_factors(image: Image) -> Iterator[tuple[str, Space, list[Use], bool]]:
+    """Factors whose multiples run over the same, and whether of positive numbers only."""
+    for name, space, uses in linear_factors(image):
+        yield name, space, uses, False
+    for name, space in image.factors.items():
+        uses = image.uses(name)
+        if space.range in ("nonnegative", "positive") and uses and all(use.atom is not None for use in uses):
+            yield name, space, uses, True
+
+
 Pattern = tuple[Key, tuple[tuple[int, ...], ...], Fraction]
 
 
@@ -91,6 +101,26 @@ def over_axes(pattern: Pattern, space: Space, world: World, power: Fraction) -> 
 def places_of(term: Term, var: Var) -> int:
     slots = (*term.out, *(slot for atom in term.atoms for slot in atom.slots))
     return sum(place.var is var for slot in slots for place in slot)
+
+
+def joined_axes(uses: list[Use], theirs: list[Use]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """All but one axis of two factors, which are always multiplied and over which nothing else runs."""
+    found: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+    by_term = {id(use.term): use for use in theirs}
+    for use in uses:
+        partner = by_term.get(id(use.term))
+        if partner is None or use.atom is None or partner.atom is None:
+            return None
+        mine, their = numbered(use.atom), numbered(partner.atom)
+        if mine is None or their is None:
+            return None
+        shared = [var for var in mine if var in their]
+        if len(shared) != len(mine) - 1 or len(shared) != len(their) - 1:
+            return None
+        if any(places_of(use.term, var) != 2 for var in shared):
+            return None
+        found.add((tuple(mine[var] for var in shared), tuple(their[var] for var in shared)))
+    return found.pop() if len(found) == 1 else None
 
 
 def inner_axes(uses: list[Use], theirs: list[Use]) -> tuple[int, int] | None:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
+from specdsl.equivalence.forms.arrays import FormArrays
 from specdsl.equivalence.forms.form import Atom, Form, Term
+from specdsl.equivalence.forms.index import ONE
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.image import Image, Space, Use
-from specdsl.equivalence.sets.patterns import free_factors, inner_axes, multiplied, numbered, with_renamed
+from specdsl.equivalence.sets.patterns import free_factors, joined_axes, numbered, with_renamed
 from specdsl.equivalence.sets.proposals import Proposal
 
 
 def low_rank(image: Image) -> Iterator[Proposal]:
-    """`A@B` runs over all matrices of rank at most r, and over nothing else."""
-    free = [entry for entry in free_factors(image) if len(entry[1].axes) == 2]
+    """`A@B`, or `sum(A[i]@B[i] for i < k)`, runs over all matrices up to a rank, and over nothing else."""
+    free = [entry for entry in free_factors(image) if len(entry[1].axes) >= 2]
     for place, (name, space, uses) in enumerate(free):
         for other, their_space, theirs in free[place + 1 :]:
-            axes = inner_axes(uses, theirs) if len(uses) == len(theirs) else None
+            axes = joined_axes(uses, theirs) if len(uses) == len(theirs) else None
             if axes is None:
                 continue
-            mine, their = axes
-            rows, columns, inner = space.axes[1 - mine], their_space.axes[1 - their], space.axes[mine]
+            mine, their = (_open_axis(one) for one in axes)
+            inner = reduce(lambda total, axis: total * space.axes[axis], axes[0], ONE)
+            rows, columns = space.axes[mine], their_space.axes[their]
             new = image.fresh_name("T")
             made = Space((rows, columns), rank=inner)
-            up = multiplied(name, space, mine, other, their_space, their, image.world)
-            up = up if mine == 1 else up.transposed((1, 0))
+            up = _product(image, name, axes[0], other, axes[1])
             forms = {target: _with_product(form, name, mine, other, their, new, made)
                      for target, form in image.forms.items()}  # fmt: skip
             text = {name: f"the left factor of {new}", other: f"the right factor of {new}"}
@@ -32,6 +35,22 @@ def low_rank(image: Image) -> Iterator[Proposal]:
                 f"every matrix of rank at most {inner} is a product of {rows} x {inner} and {inner} x {columns}",
                 (name, other), {new: made}, None, {new: up}, forms, down_text=text,
             )  # fmt: skip
+
+
+def _open_axis(inner: tuple[int, ...]) -> int:
+    """The one axis that is not among the inner ones."""
+    return next(axis for axis in range(len(inner) + 1) if axis not in inner)
+
+
+def _product(image: Image, name: str, inner: tuple[int, ...], other: str, their_inner: tuple[int, ...]) -> Form:
+    """The product of two factors over all their inner axes."""
+    left = list("abcdefg"[: len(inner) + 1])
+    right = ["z"] * len(left)
+    for mine, theirs in zip(inner, their_inner, strict=True):
+        right[theirs] = left[mine]
+    pattern = f"{''.join(left)},{''.join(right)}->{left[_open_axis(inner)]}z"
+    one, two = (values.factor(each, image.factors[each], image.world) for each in (name, other))
+    return FormArrays(image.world).einsum(pattern, one, two)
 
 
 def _with_product(form: Form, name: str, mine: int, other: str, their: int, new: str, space: Space) -> Form:
@@ -43,7 +62,7 @@ def _with_product(form: Form, name: str, mine: int, other: str, their: int, new:
         if first is None or second is None:
             terms.append(term)
             continue
-        atom = Atom(space.key(new), (first.slots[1 - mine], second.slots[1 - their]))
+        atom = Atom(space.key(new), (first.slots[mine], second.slots[their]))
         rest = tuple(a for a in term.atoms if a is not first and a is not second)
         terms.append(Term(term.coefficient, (*rest, atom), term.out))
     return Form.of(form.axes, terms, form.world)

@@ -12,6 +12,7 @@ from specdsl.equivalence.sets.absorbing import (
     unit_coefficient,
 )
 from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.parts import apart
 from specdsl.equivalence.sets.proposals import Rule, accepted
 from specdsl.equivalence.sets.ranges import entrywise, reflections, rotations
 from specdsl.equivalence.sets.ranks import full_rank, low_rank, summed, unconstrained
@@ -44,6 +45,6 @@ def _first(image: Image, rule: Rule) -> Image | None:
 
 
 RULES: tuple[Rule, ...] = (
-    shift, unit_coefficient, companion, merged_beside, merged_product, entrywise, rotations, reflections,
+    apart, shift, unit_coefficient, companion, merged_beside, merged_product, entrywise, rotations, reflections,
     unconstrained, surjective, low_rank, full_rank, summed,
 )  # fmt: skip

@@ -48,17 +48,12 @@ def padded(name: str, space: Space, axis: int, size: Size, world: World) -> Form
 
 
 def stretch(name: str, space: Space, axis: int, start: Size, length: Size, world: World) -> Form:
-    """`length` places of an axis of the factor, from `start` on."""
-    own: list[Slot] = []
-    out: list[Slot] = []
-    for place, size in enumerate(space.axes):
-        if place == axis:
-            var = Var(length)
-            own.append((Place(var, start),))
-            out.append((Place(var, ZERO),))
-        else:
-            slot = slot_of(size)
-            own.append(slot)
-            out.append(slot)
-    sizes = [length if place == axis else size for place, size in enumerate(space.axes)]
-    return Form.of(sizes, [Term(ONE, (Atom(space.key(name), tuple(own)),), tuple(out))], world)
+    """`length` places of an axis of the factor, from `start` on; a single place is no axis."""
+    slots = [slot_of(size) for size in space.axes]
+    slots[axis] = () if (start, length) == (ZERO, ONE) else (Place(Var(length), start),)
+    out = [slot if place != axis else (() if length == ONE else (Place(slot[0].var),))
+           for place, slot in enumerate(slots)]  # fmt: skip
+    kept = [place for place in range(len(slots)) if place != axis or length != ONE]
+    sizes = [length if place == axis else space.axes[place] for place in kept]
+    term = Term(ONE, (Atom(space.key(name), tuple(slots)),), tuple(out[place] for place in kept))
+    return Form.of(sizes, [term], world)
