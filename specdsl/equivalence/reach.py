@@ -17,10 +17,11 @@ from specdsl.equivalence.sets.containment import Certificate, KnownRank, contain
 from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
 from specdsl.equivalence.sets.hull import outside_hull
 from specdsl.equivalence.sets.image import Image
-from specdsl.equivalence.sets.inputs import differently_bent, too_many_ways
+from specdsl.equivalence.sets.inputs import differently_bent, moved_origin, too_many_ways
 from specdsl.equivalence.sets.invariants import Separation, separated, shown
 from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names, frozen_renamings
 from specdsl.equivalence.sets.modulo import outside_modulo
+from specdsl.equivalence.sets.orders import below
 from specdsl.equivalence.sets.reductions import reduced
 from specdsl.equivalence.subject import Subject, decomposes_base
 from specdsl.sizes import Number
@@ -231,11 +232,17 @@ def _why_not(subject: Subject, one: Image, other: Image, result: Reach) -> Separ
     found = None
     for reason in (separated, outside_modulo, outside_hull):
         found = found or reason(one, other, sizes, wide)
-    if found is not None or subject.level != "tokens":
+    if found is not None:
         return found
     builder = Builder(subject, one.world, False, result.cell.resolved)
+    if subject.level != "tokens":
+        return below(subject, other, builder.form(W), sizes)
     output = builder.form(X) @ builder.form(W) + builder.form(B)
-    return differently_bent(subject, one, other, sizes) or too_many_ways(subject, other, output, sizes)
+    return (
+        differently_bent(subject, one, other, sizes)
+        or moved_origin(subject, other, output, sizes)
+        or too_many_ways(subject, other, output, sizes)
+    )
 
 
 def _known_rank(subject: Subject, other: Subject, result: Reach) -> KnownRank | None:

@@ -19,9 +19,10 @@ ROWS = list(
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row['a']} and {row['b']}" for row in ROWS])
-def test_no_definite_verdict_is_wrong(row: dict[str, str]) -> None:
+def test_the_verdict_is_the_known_one(row: dict[str, str]) -> None:
+    """`x?` in the table is `x` that may stay unknown, `?` alone what has to stay so."""
     verdict = equivalent(row["a"], row["b"], assume=[row["assume"]] if row["assume"] else [])
-    assert verdict.pointwise.relation in (row["pointwise"], "?")
-    assert verdict.set.relation in (row["set"], "?"), row["reason"]
+    for found, wanted in ((verdict.pointwise.relation, row["pointwise"]), (verdict.set.relation, row["set"])):
+        assert found in ((wanted[:-1], "?") if wanted.endswith("?") else (wanted,)), row["reason"]
     if verdict.set.relation == "=":
         assert verdict.set.closure == "="

@@ -14,10 +14,12 @@ from specdsl.equivalence.exact.field import Field
 from specdsl.randomness import Stream
 
 Key = tuple[str | int, ...]
-Kind = Literal["generic", "start", "small"]
+Kind = Literal["generic", "start", "small", "larger"]
 
 SMALL = (-1, 0, 1, 2)
 """The entries of a witness."""
+_LARGER = 20
+"""The largest entry of a witness that small ones do not give: what is added to singular values has to exceed them."""
 _REACH = 60
 
 
@@ -26,17 +28,21 @@ class Generic:
 
     Args:
         xp: the namespace.
-        kind: `small` draws from -1, 0, 1, 2; the others from the whole field, or from a range of whole numbers.
+        kind: `small` draws from -1, 0, 1, 2 and `larger` from -20 to 20, for witnesses; the others from the whole
+            field, or from a range of whole numbers.
     """
 
     def __init__(self, xp: ExactArrays, kind: Kind = "generic") -> None:
         self.xp, self.kind = xp, kind
+        self.is_small = kind in ("small", "larger")
 
     def entries(self, key: Key, shape: Sequence[int]) -> ExactArray:
         """Any entries."""
         words = Stream("exact", *key).words(math.prod(shape)) >> np.uint64(2)
         if self.kind == "small":
             drawn = np.array(SMALL, dtype=np.int64)[(words % np.uint64(len(SMALL))).astype(np.int64)]
+        elif self.kind == "larger":
+            drawn = (words % np.uint64(2 * _LARGER + 1)).astype(np.int64) - _LARGER
         elif isinstance(self.xp.ring, Field):
             drawn = (words % np.uint64(self.xp.ring.prime)).astype(np.int64)
         else:
@@ -54,7 +60,7 @@ class Generic:
         A small one is in half of the cases a permutation with signs.
         """
         signs = self.signs(key, size)
-        if self.kind == "small" and self.signs(("permuted", *key), 1)[0] > 0:
+        if self.is_small and self.signs(("permuted", *key), 1)[0] > 0:
             places = Stream("permutation", *key).permutation(size)
             return self.xp.array(np.eye(size, dtype=np.int64)[places] * signs)
         rest = self._slopes(("slopes", *key), size)
@@ -93,6 +99,6 @@ class Generic:
             squares = roots * roots
             self.xp.ring.squares.update(int(entry) for entry in squares.value)
             return squares
-        reach = count + (2 if self.kind == "small" else 2 * count)
+        reach = count + (2 if self.is_small else 2 * count)
         chosen = 1 + Stream("squares", *key).choose(reach, count)
         return self.xp.array(np.sort(chosen)[::-1] ** 2)

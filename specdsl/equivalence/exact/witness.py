@@ -1,7 +1,7 @@
 """The smallest place found at which two specs differ, as numbers that anybody can put in.
 
-Entries are -1, 0, 1 and 2 over the rationals; where roots occur the values are computed in balls, which never call
-equal numbers different.
+Entries are -1, 0, 1 and 2 over the rationals, larger ones where these show nothing; where roots occur the values are
+computed in balls, which never call equal numbers different.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from specdsl.equivalence.exact.arrays import ExactArrays
 from specdsl.equivalence.exact.balls import Balls, certainly_different
 from specdsl.equivalence.exact.conversion import converted
 from specdsl.equivalence.exact.exact_array import ExactArray
+from specdsl.equivalence.exact.generic import Kind
 from specdsl.equivalence.exact.points import Coupling, Point, Side, sample, values
 from specdsl.equivalence.exact.rational import Rationals
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
@@ -27,6 +28,8 @@ from specdsl.sizes import Environment, Number
 LARGEST = 6
 """The largest n and m that are tried."""
 SEEDS = 12
+_AGAIN = 10
+"""How many sizes are tried again with larger entries."""
 _RANKS = (1, 2, 3)
 _KEPT = 4
 Pair = tuple[Subject, Subject]
@@ -55,11 +58,13 @@ def smallest_difference(
         has a point of its own. None where nothing was found.
     """
     renamings = list(couplings) or [{}]
-    for sizes in _growing(pair, conditions, r, largest):
+    small: list[tuple[dict[str, Number], Kind]] = [(sizes, "small") for sizes in _growing(pair, conditions, r, largest)]
+    larger: list[tuple[dict[str, Number], Kind]] = [(sizes, "larger") for sizes, _ in small[:_AGAIN]]
+    for sizes, kind in (*small, *larger):
         single: dict[int, Point] = {}
         together: list[Point] = []
         for seed in range(seeds):
-            shown = _differences(pair, renamings, sizes, seed)
+            shown = _differences(pair, renamings, sizes, seed, kind)
             if shown is None:
                 return None
             for number, point in shown.items():
@@ -99,14 +104,14 @@ def _kernel_symbols(subject: Subject) -> bool:
 
 
 def _differences(
-    pair: Pair, renamings: Sequence[Coupling], sizes: dict[str, Number], seed: int
+    pair: Pair, renamings: Sequence[Coupling], sizes: dict[str, Number], seed: int, kind: Kind
 ) -> dict[int, Point] | None:
     """Points by renaming where the specs differ; None where the values cannot be computed in balls either."""
     found: dict[int, Point] = {}
     for number, renaming in enumerate(renamings):
         try:
             point = sample(
-                pair, sizes, seed, arrays=ExactArrays(Rationals()), kind="small", coupling=renaming,
+                pair, sizes, seed, arrays=ExactArrays(Rationals()), kind=kind, coupling=renaming,
                 is_checked=False, tries=40,
             )  # fmt: skip
             if not is_full(point.site["W"]):

@@ -15,11 +15,17 @@ class NoForm(Exception):
 
 
 class Var:
-    """A variable that runs from 0 to its size; two variables are the same only if they are one object."""
+    """A variable that runs from 0 to its size; two variables are the same only if they are one object.
+
+    Raises:
+        NoForm: the size is no whole number.
+    """
 
     __slots__ = ("size",)
 
     def __init__(self, size: Size) -> None:
+        if size.constant is not None and size.constant % 1:
+            raise NoForm(f"an axis of {size}")
         self.size = size
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 
 from specdsl.equivalence.forms.form import Atom, Key, Term, World
 from specdsl.equivalence.forms.index import ONE, ZERO, Place, Slot, Var, unified
@@ -18,7 +19,7 @@ def rewritten(term: Term, world: World) -> Iterator[Term]:
     waiting = [term]
     while waiting:
         now = _without_units(waiting.pop())
-        now = _collected(now)
+        now = _collected(_together(now))
         if not now.coefficient.terms:
             continue
         step = _contracted(now, world)
@@ -55,6 +56,35 @@ def _without_units(term: Term) -> Term:
     }
     by = {var: slot for var, slot in by.items() if var not in offsets}
     return term.replaced(by)
+
+
+def _together(term: Term) -> Term:
+    """Two indices that always stand side by side, as blocks and what is inside of them, are one."""
+    slots = [*term.out, *(slot for atom in term.atoms for slot in atom.slots)]
+    pairs = {(one.var, two.var) for slot in slots for one, two in pairwise(slot)}
+    for first, second in sorted(pairs, key=lambda pair: [id(var) for var in pair]) if pairs else ():
+        if all(_stand_together(slot, first, second) for slot in slots):
+            one = Var(first.size * second.size)
+            return _together(_joined(term, first, second, one))
+    return term
+
+
+def _stand_together(slot: Slot, first: Var, second: Var) -> bool:
+    """Whether neither index stands in a slot without the other right beside it."""
+    places = [place.var for place in slot]
+    if first not in places and second not in places:
+        return True
+    if places.count(first) != 1 or places.count(second) != 1 or any(place.offset != ZERO for place in slot):
+        return False
+    return places.index(second) == places.index(first) + 1
+
+
+def _joined(term: Term, first: Var, second: Var, one: Var) -> Term:
+    def slot(old: Slot) -> Slot:
+        return tuple(Place(one) if place.var is first else place for place in old if place.var is not second)
+
+    atoms = tuple(Atom(atom.key, tuple(map(slot, atom.slots)), atom.power) for atom in term.atoms)
+    return Term(term.coefficient, atoms, tuple(map(slot, term.out)))
 
 
 def _collected(term: Term) -> Term:

@@ -149,11 +149,11 @@ def _networks(image: Image, name: str, space: Space) -> Iterator[Form]:
         for target, term in image.terms():
             if target != use.target or name in term.trained or not len(use.rest) < len(term.atoms) <= MOST_PARTS:
                 continue
-            for value in _parts_in_place(term, len(use.rest), wanted, space, image.world):
+            for value in parts_in_place(term, len(use.rest), wanted, space, image.world):
                 yield value.scaled(term.coefficient / use.term.coefficient)
 
 
-def _parts_in_place(term: Term, beside: int, wanted: str, space: Space, world: World) -> Iterator[Form]:
+def parts_in_place(term: Term, beside: int, wanted: str, space: Space, world: World) -> Iterator[Form]:
     """Parts of a term that leave a rest with the wanted text, with their open indices as axes."""
     for kept in itertools.combinations(range(len(term.atoms)), beside):
         rest = [term.atoms[place] for place in kept]
@@ -196,7 +196,7 @@ def merged_beside(image: Image) -> Iterator[Proposal]:
                 continue
             if key.kind != "trained" or power != 1 or other == name or other not in image.factors:
                 continue
-            theirs = image.uses(other)
+            theirs = image.uses_everywhere(other)
             number = SOME_VALUES.get(image.factors[other].range)
             if number is None or image.factors[other].rank is not None or image.factors[other].orthonormal:
                 continue
@@ -212,14 +212,14 @@ def merged_beside(image: Image) -> Iterator[Proposal]:
             )  # fmt: skip
 
 
-SOME_VALUES = {"real": ONE, "nonnegative": ONE, "positive": ONE, "at most one": ONE, "unit": ONE / 2,
+SOME_VALUES = {"real": ONE, "nonnegative": ONE, "nonzero": ONE, "positive": ONE, "at most one": ONE, "unit": ONE / 2,
                "within one": ONE / 2}  # fmt: skip
 """A number of each range of entries, not zero."""
 
 
 def merged_product(image: Image) -> Iterator[Proposal]:
     """`A@G` is `A` where the inner size is no bottleneck: one of two free factors becomes an identity."""
-    free = list(free_factors(image))
+    free = list(free_factors(image, image.uses_everywhere))
     for name, space, uses in free:
         for other, their_space, theirs in free:
             if other == name or len(uses) != len(theirs):

@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from specdsl.equivalence.forms.canonical import canonical
 from specdsl.equivalence.forms.form import Form, Term
 from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, length
 from specdsl.equivalence.forms.text import form_text
-from specdsl.equivalence.sets.absorbing import is_never_zero
+from specdsl.equivalence.sets.absorbing import MOST_PARTS, is_never_zero, parts_in_place
 from specdsl.equivalence.sets.image import Image, Use
 from specdsl.equivalence.sets.matching import candidates
 from specdsl.equivalence.sets.rank import rank_bound
@@ -71,7 +72,7 @@ def _certificates(a: Image, b: Image, known: KnownRank | None) -> Iterator[Certi
 
 
 def _assignments(a: Image, b: Image, names: list[str]) -> Iterator[dict[str, Form]]:
-    options = [[*candidates(a, b.factors[name]), *_remainders(a, b, name)] for name in names]
+    options = [[*candidates(a, b.factors[name]), *_remainders(a, b, name), *_in_places(a, b, name)] for name in names]
     for several in itertools.product(*options):
         yield {name: form for name, (_, form) in zip(names, several, strict=True)}
 
@@ -91,6 +92,21 @@ def _remainders(a: Image, b: Image, name: str) -> Iterator[tuple[str, Form]]:
         number = _multiple(made, value)
         if number is not None and "x" not in value.reads:
             yield "the remainder", value.scaled(ONE / number)
+
+
+def _in_places(a: Image, b: Image, name: str) -> Iterator[tuple[str, Form]]:
+    """What stands in a where the factor stands in b, beside the same rest: `R@V` for `U@R@V` and `U@B`."""
+    space, uses = b.factors[name], b.uses(name)
+    if len(uses) != 1 or uses[0].atom is None or not uses[0].rest or not space.is_free:
+        return
+    (use,) = uses
+    assert use.atom is not None
+    rest = Term(ONE, tuple(use.rest), (*use.term.out, *use.atom.slots))
+    for term in a.forms[use.target].terms.values():
+        if term.trained and len(use.rest) < len(term.atoms) <= MOST_PARTS:
+            for value in parts_in_place(term, len(use.rest), canonical(rest)[0], space, a.world):
+                if "x" not in value.reads:
+                    yield "what stands there", value.scaled(term.coefficient / use.term.coefficient)
 
 
 def _multiple(one: Form, other: Form) -> Size | None:

@@ -91,7 +91,7 @@ def _unseen(image: Image, sizes: Environment) -> int:
     point = FieldPoint(sizes).over(image)
     arrays = {name: point.of_key(space.key(name)) for name, space in image.factors.items()}
     rows = [
-        np.concatenate([moved[name].ravel() for name in sorted(moved)]) % PRIME
+        np.concatenate([np.ravel(moved[name]) for name in sorted(moved)]) % PRIME
         for gauge in gauges(image)
         for moved in gauge.moves(arrays)
     ]

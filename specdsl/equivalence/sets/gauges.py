@@ -18,15 +18,15 @@ import numpy as np
 
 from specdsl.equivalence.forms.arrays import FormArrays
 from specdsl.equivalence.forms.form import Form, Key, Term, atom_form
-from specdsl.equivalence.forms.index import ZERO, NoForm, Var
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Var
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.derivative import derived
-from specdsl.equivalence.sets.image import Image, Space
+from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.patterns import places_of
 from specdsl.sizes import Size
 
-Side = tuple[str, int]
-"""A factor and one of its axes."""
+Side = tuple[str, int | None]
+"""A factor and one of its axes; None where all of it is multiplied by one number."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Gauge:
     """Moves of factors that leave every value as it is.
 
     Attributes:
-        kind: `numbers` for each entry of an axis, `matrices` over it, or `skew` matrices.
+        kind: one `number`, `numbers` for each entry of an axis, `matrices` over it, or `skew` matrices.
         size: of the axis.
         weights: of every side that moves; with matrices 1 for `A@X` and -1 for `-A@X.T`.
     """
@@ -45,7 +45,11 @@ class Gauge:
 
     def moves(self, arrays: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """What is added to every factor, for each parameter of the gauge."""
+        if self.kind == "number":
+            yield {one: array * int(self.weights.get((one, None), 0)) for one, array in arrays.items()}
+            return
         (name, axis), *_ = self.weights
+        assert axis is not None
         length = arrays[name].shape[axis]
         if self.kind == "numbers":
             entries: list[list[tuple[int, int, int]]] = [[(k, k, 1)] for k in range(length)]
@@ -56,6 +60,7 @@ class Gauge:
         for matrix in entries:
             moved = {one: np.zeros_like(array) for one, array in arrays.items()}
             for (name, axis), weight in self.weights.items():
+                assert axis is not None
                 for i, j, sign in matrix:
                     source, to = (i, j) if weight > 0 or self.kind != "matrices" else (j, i)
                     added = np.take(arrays[name], source, axis) * (int(weight) * sign)
@@ -65,25 +70,28 @@ class Gauge:
 
 def gauges(image: Image) -> Iterator[Gauge]:
     """The gauges that were found, each checked."""
-    sides = list(_sides(image))
-    sizes = dict.fromkeys(image.factors[name].axes[axis] for name, axis in sides)
-    for size in sizes:
-        own = [side for side in sides if image.factors[side[0]].axes[side[1]] == size]
-        for proposal in itertools.chain(_numbers(image, own, size), _matrices(image, own, size)):
-            try:
-                if _is_unseen(image, proposal):
-                    yield proposal
-            except NoForm:
-                continue
+    sides = [(name, axis) for name in _plain(image) for axis in range(len(image.factors[name].axes))]
+    by_size: dict[Size, list[Side]] = {}
+    for name, axis in sides:
+        by_size.setdefault(image.factors[name].axes[axis], []).append((name, axis))
+    several = [
+        itertools.chain(_numbers(image, own, size), _matrices(image, own, size)) for size, own in by_size.items()
+    ]
+    for proposal in itertools.chain(_number(image), *several):
+        try:
+            if _is_unseen(image, proposal):
+                yield proposal
+        except NoForm:
+            continue
 
 
-def _sides(image: Image) -> Iterator[Side]:
-    """Axes of factors that are read as they are, never inside an operator."""
+def _plain(image: Image) -> Iterator[str]:
+    """Factors that are read as they are, never inside an operator."""
     for name, space in image.factors.items():
         inside = any(name in atom.key.trained and atom.key.kind != "trained" for _, term in image.terms()
                      for atom in term.atoms)  # fmt: skip
         if space.range not in ("rotations", "reflections") and not inside:
-            yield from ((name, axis) for axis in range(len(space.axes)))
+            yield name
 
 
 def _touching(term: Term, sides: Sequence[Side]) -> tuple[dict[Var, dict[Side, Fraction]], set[Side]]:
@@ -106,6 +114,21 @@ def _touching(term: Term, sides: Sequence[Side]) -> tuple[dict[Var, dict[Side, F
 
 
 # ---------------------------------------------------------------------------------------------------- numbers
+
+
+def _number(image: Image) -> Iterator[Gauge]:
+    """Weights of whole factors that add up to zero in every term."""
+    usable = [name for name in _plain(image) if not image.factors[name].orthonormal]
+    rows = [
+        [sum((atom.power for atom in term.atoms if atom.key.kind == "trained" and atom.key.name == name), Fraction(0))
+         for name in usable]
+        for _, term in image.terms()
+    ]  # fmt: skip
+    for vector in _null_vectors(rows, len(usable)):
+        weights: dict[Side, Fraction] = {
+            (name, None): weight for name, weight in zip(usable, vector, strict=True) if weight
+        }
+        yield Gauge("number", ONE, weights)
 
 
 def _numbers(image: Image, sides: list[Side], size: Size) -> Iterator[Gauge]:
@@ -167,10 +190,10 @@ def _matrices(image: Image, sides: list[Side], size: Size) -> Iterator[Gauge]:
         signs = _signs(group, bonds)
         needs_skew = signs is None or any(image.factors[name].orthonormal for name, _ in group)
         if needs_skew:
-            yield Gauge("skew", size, {side: Fraction(1) for side in sorted(group)})
+            yield Gauge("skew", size, {side: Fraction(1) for side in sorted(group, key=str)})
         else:
             assert signs is not None
-            yield Gauge("matrices", size, dict(sorted(signs.items())))
+            yield Gauge("matrices", size, signs)
 
 
 def _groups(bonds: list[tuple[Side, Side]]) -> list[set[Side]]:
@@ -186,7 +209,7 @@ def _groups(bonds: list[tuple[Side, Side]]) -> list[set[Side]]:
 
 def _signs(group: set[Side], bonds: list[tuple[Side, Side]]) -> dict[Side, Fraction] | None:
     """1 or -1 for every side so that both ends of a bond differ; None where there are no such signs."""
-    signs = {min(group): Fraction(1)}
+    signs = {next(iter(sorted(group, key=str))): Fraction(1)}
     for _ in range(len(group)):
         for one, other in bonds:
             for left, right in ((one, other), (other, one)):
@@ -204,23 +227,23 @@ def _is_unseen(image: Image, gauge: Gauge) -> bool:
         total = Form.of(form.axes, [], form.world)
         for (name, axis), weight in gauge.weights.items():
             space = image.factors[name]
-            along = _moved(image, name, space, axis, gauge, weight)
+            value = values.factor(name, space, image.world)
+            along = value.scaled(Size.of(weight)) if axis is None else _moved(value, axis, gauge, weight)
             total = total + derived(form, name, space).put({"\0direction": along})
         if not total.is_zero:
             return False
     return True
 
 
-def _moved(image: Image, name: str, space: Space, axis: int, gauge: Gauge, weight: Fraction) -> Form:
+def _moved(value: Form, axis: int, gauge: Gauge, weight: Fraction) -> Form:
     """The direction of a factor for a matrix, or a vector of numbers, that is not known."""
-    arrays = FormArrays(image.world)
-    value = values.factor(name, space, image.world)
-    letters = "abcdefg"[: len(space.axes)]
+    arrays = FormArrays(value.world)
+    letters = "abcdefg"[: len(value.axes)]
     at, size = letters[axis], gauge.size
     if gauge.kind == "numbers":
-        vector = atom_form(Key("frozen", "a vector", (size,)), (size,), image.world)
+        vector = atom_form(Key("frozen", "a vector", (size,)), (size,), value.world)
         return arrays.einsum(f"{letters},{at}->{letters}", value, vector).scaled(Size.of(weight))
-    matrix = atom_form(Key("frozen", "a matrix", (size, size)), (size, size), image.world)
+    matrix = atom_form(Key("frozen", "a matrix", (size, size)), (size, size), value.world)
     if gauge.kind == "skew":
         matrix = matrix - matrix.transposed((1, 0))
     pattern = f"{at}z" if weight > 0 else f"z{at}"

@@ -15,17 +15,18 @@ from specdsl.sizes import Environment, Size
 RANGES = {
     "real": frozenset({"real"}),
     "nonnegative": frozenset({"real", "nonnegative"}),
-    "positive": frozenset({"real", "nonnegative", "positive"}),
-    "unit": frozenset({"real", "nonnegative", "positive", "unit", "within one", "at most one"}),
+    "nonzero": frozenset({"real", "nonzero"}),
+    "positive": frozenset({"real", "nonnegative", "nonzero", "positive"}),
+    "unit": frozenset({"real", "nonnegative", "nonzero", "positive", "unit", "within one", "at most one"}),
     "within one": frozenset({"real", "within one", "at most one"}),
     "at most one": frozenset({"real", "at most one"}),
     "rotations": frozenset({"real", "rotations"}),
     "reflections": frozenset({"real", "reflections"}),
 }
-"""What a factor runs over, with every range that contains it. Of entries: all numbers, `>= 0`, `> 0`, between 0 and 1,
-between -1 and 1 without and with the ends. Of square matrices: Cayley transforms of all skew matrices, which are the
-rotations without the eigenvalue -1; products of at most `count` reflections, which are the orthogonal matrices H with
-`rank(H - eye) <= count`."""
+"""What a factor runs over, with every range that contains it. Of entries: all numbers, `>= 0`, not 0, `> 0`, between 0
+and 1, between -1 and 1 without and with the ends. Of square matrices: Cayley transforms of all skew matrices, which are
+the rotations without the eigenvalue -1; products of at most `count` reflections, which are the orthogonal matrices H
+with `rank(H - eye) <= count`."""
 
 
 @dataclass(frozen=True)
@@ -155,17 +156,42 @@ class Image:
             for term in form.terms.values():
                 yield name, term
 
+    def terms_everywhere(self) -> Iterator[tuple[str, Term]]:
+        """Every term, those in operators' arguments too; the same argument is visited once."""
+        waiting = list(self.forms.items())
+        seen: set[str] = set()
+        while waiting:
+            target, form = waiting.pop()
+            for term in form.terms.values():
+                yield target, term
+                for argument in (one for atom in term.atoms for one in atom.key.arguments):
+                    if argument.token not in seen:
+                        seen.add(argument.token)
+                        waiting.append((target, argument))
+
     def uses(self, name: str) -> list[Use]:
         """Every term that reads a factor, with its atom there; `atom` is None where it is inside an operator."""
         found = []
         for target, term in self.terms():
             if name not in term.trained:
                 continue
-            own = [atom for atom in term.atoms if atom.key.kind == "trained" and atom.key.name == name]
+            own = _own(term, name)
             inside = any(name in atom.key.trained for atom in term.atoms if atom not in own)
-            plain = own[0] if len(own) == 1 and own[0].power == 1 and not inside else None
-            found.append(Use(target, term, plain))
+            found.append(Use(target, term, own[0] if len(own) == 1 and own[0].power == 1 and not inside else None))
         return found
+
+    def uses_everywhere(self, name: str) -> list[Use]:
+        """The same with the terms in operators' arguments, each for itself."""
+        found = []
+        for target, term in self.terms_everywhere():
+            own = _own(term, name)
+            if own:
+                found.append(Use(target, term, own[0] if len(own) == 1 and own[0].power == 1 else None))
+        return found
+
+
+def _own(term: Term, name: str) -> list[Atom]:
+    return [atom for atom in term.atoms if atom.key.kind == "trained" and atom.key.name == name]
 
 
 @dataclass(frozen=True)
@@ -196,13 +222,13 @@ def _weight(form: Form) -> int:
     return sum(
         2
         + (term.coefficient not in (ONE, -ONE))
-        + sum(1 + _parts(atom) + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
+        + sum(1 + _marks(atom) + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
         for term in form.terms.values()
     )
 
 
-def _parts(atom: Atom) -> int:
-    """The axes of a factor that are read in part."""
+def _marks(atom: Atom) -> int:
+    """What is not plain about a factor's atom: axes that are read in part, a power."""
     if atom.key.kind != "trained":
         return 0
-    return sum(length(slot) != size for slot, size in zip(atom.slots, atom.key.axes, strict=True))
+    return (atom.power != 1) + sum(length(slot) != size for slot, size in zip(atom.slots, atom.key.axes, strict=True))

@@ -12,7 +12,8 @@ from specdsl.equivalence.exact.exact_array import ExactArray
 from specdsl.equivalence.exact.points import Point, evaluated, sample
 from specdsl.equivalence.exact.rational import Rationals
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
-from specdsl.equivalence.forms.form import Form, Term
+from specdsl.equivalence.forms.form import Atom, Form, Term
+from specdsl.equivalence.forms.opening import KEEPS_ZERO
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.invariants import Separation, shown
 from specdsl.equivalence.sets.rank import cut
@@ -108,6 +109,56 @@ def _at(subject: Subject, point: Point, x: ExactArray) -> ExactArray:
     moved = replace(point, site=site)
     (value,) = evaluated(subject, moved, moved.side(subject).trained, point.arrays).values()
     return value
+
+
+# ------------------------------------------------------------------------------------------------- the origin
+
+
+def moved_origin(subject: Subject, other: Image, output: Form, sizes: Environment) -> Separation | None:
+    """A value of a spec that is not `b` at `x = 0`, where those of the other all are.
+
+    Args:
+        output: y as a form.
+    """
+    (form,) = other.forms.values()
+    at_zero, bias = _at_zero(form), _at_zero(output)
+    if at_zero is None or at_zero != bias:
+        return None
+    for seed in SEEDS:
+        try:
+            point = converted(_small_point(subject, sizes, seed), ExactArrays(Balls()))
+            with point.arrays.ring.working():
+                x = point.site["x"]
+                found = _at(subject, point, x - x)
+                if certainly_different(found, (x - x) @ point.site["W"] + point.site["b"]):
+                    says = f"every value of (other) is b at x = 0, and not every one of (one) ({shown(sizes)})"
+                    return Separation(says, True, sizes)
+        except (NotExact, NoPoint):
+            continue
+    return None
+
+
+def _at_zero(form: Form) -> Form | None:
+    """The form at x = 0; None where that cannot be told."""
+    kept = []
+    for term in form.terms.values():
+        if not any(_vanishes(atom) for atom in term.atoms):
+            if any("x" in atom.key.reads for atom in term.atoms):
+                return None
+            kept.append(term)
+    return Form.of(form.axes, kept, form.world)
+
+
+def _vanishes(atom: Atom) -> bool:
+    """Whether an atom is zero at x = 0."""
+    if atom.power < 1 or "x" not in atom.key.reads:
+        return False
+    if atom.key.kind == "site":
+        return atom.key.name == "x"
+    if atom.key.name not in KEEPS_ZERO or len(atom.key.arguments) != 1:
+        return False
+    inside = _at_zero(atom.key.arguments[0])
+    return inside is not None and inside.is_zero
 
 
 # ------------------------------------------------------------------------------------------------------ ranks

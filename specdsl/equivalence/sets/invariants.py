@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,10 @@ from specdsl.equivalence.forms.form import Atom, Form, Term
 from specdsl.equivalence.forms.index import ZERO, NoForm, Var
 from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets import values
+from specdsl.equivalence.sets.containment import contained
 from specdsl.equivalence.sets.evaluate import PRIME, FieldPoint
 from specdsl.equivalence.sets.image import RANGES, Image
+from specdsl.equivalence.sets.patterns import with_renamed
 from specdsl.equivalence.sets.rank import cut, opened_reflections
 from specdsl.sizes import Environment
 
@@ -281,26 +283,25 @@ def _rank_of(form: Form, constant: Form, quotient: Atom | None, flattening: Flat
 
 
 def _wrong_sign(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    """b is `L f R + C` with f in a range and nothing lost between L and R; a is the same with f in another one."""
+    """b is `L f R + C` with f in a range and nothing lost between L and R; a reaches it with f in a larger one."""
     for name, space in b.factors.items():
         if space.range not in _RANGE_TEXTS or len(b.factors) != 1 or not _is_linear_alone(b, name):
             continue
-        for other, theirs in a.factors.items():
-            ranges = RANGES.get(theirs.range, frozenset({space.range}))
-            if space.range in ranges or theirs.rank is not None or theirs.axes != space.axes:
+        for wider in ("real", *_RANGE_TEXTS):
+            if space.range in RANGES[wider]:
                 continue
-            own = {target: _renamed(form, name, other, a) for target, form in b.forms.items()}
-            if own != dict(a.forms) or _lost(b, name, sizes):
+            made = replace(space, range=wider)
+            more = Image({t: with_renamed(f, name, name, made) for t, f in b.forms.items()}, {name: made}, b.world)
+            if contained(more, a) is None or _lost(b, name, sizes):
                 continue
             return Separation(
-                f"both are the same linear map of a factor of {' x '.join(map(str, space.axes))}, one to one; in (one) "
-                f"`{other}` is {_RANGE_TEXTS.get(theirs.range, 'any number')}, in (other) it is "
-                f"{_RANGE_TEXTS[space.range]}", False, sizes,
+                f"(other) is a linear map, one to one, of a factor that is {_RANGE_TEXTS[space.range]}; (one) has its "
+                f"value where that factor is {_RANGE_TEXTS.get(wider, 'any number')}", False, sizes,
             )  # fmt: skip
     return None
 
 
-_RANGE_TEXTS = {"nonnegative": "not negative", "positive": "positive", "unit": "between 0 and 1",
+_RANGE_TEXTS = {"nonnegative": "not negative", "nonzero": "not zero", "positive": "positive", "unit": "between 0 and 1",
                 "within one": "between -1 and 1", "at most one": "from -1 to 1"}  # fmt: skip
 
 
@@ -310,27 +311,12 @@ def _is_linear_alone(image: Image, name: str) -> bool:
     )
 
 
-def _renamed(form: Form, name: str, other: str, a: Image) -> Form:
-    key = a.factors[other].key(other)
-    return form.mapped(lambda one: key if one.kind == "trained" and one.name == name else one)
-
-
 def _lost(b: Image, name: str, sizes: Environment) -> bool:
     """Whether two values of the factor give one value of the spec."""
-    from dataclasses import replace
-
-    free = Image(
-        {t: _free(f, name, b) for t, f in b.forms.items()}, {name: replace(b.factors[name], range="real")}, b.world
-    )
+    made = replace(b.factors[name], range="real")
+    free = Image({t: with_renamed(f, name, name, made) for t, f in b.forms.items()}, {name: made}, b.world)
     span = _span(free, FieldPoint(sizes).over(free))
     return elimination.rank(span, PRIME) < len(span)
-
-
-def _free(form: Form, name: str, b: Image) -> Form:
-    from dataclasses import replace
-
-    key = replace(b.factors[name], range="real").key(name)
-    return form.mapped(lambda one: key if one.kind == "trained" and one.name == name else one)
 
 
 __all__ = ["Separation", "is_affine", "separated", "shown"]

@@ -172,7 +172,7 @@ def _blocks(name: str, space: Space, wanted: Space, world: World) -> Iterator[Fo
         yield Form.of(wanted.axes, _plain(name, space), world)
         return
     inside = large / small
-    if len(space.axes) != 3 or not world.at_most(ONE, inside) or len(inside.terms) != 1:
+    if len(space.axes) != 3 or not world.at_most(ONE, inside) or not world.at_most.is_whole(inside):
         return
     outer, inner, row, column = (slot_of(size) for size in (
         ONE if len(wanted.axes) == 2 else wanted.axes[0], inside, small, small))  # fmt: skip
@@ -247,7 +247,8 @@ def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
         if len(wanted.axes) == 2 and wanted.range == "real" and wanted.rank is None and _is_ordered(wanted, a.world):
             found.append(("eye", values.eye(*wanted.axes, a.world)))
         frozen = {atom.key for form in a.forms.values() for term in form.terms.values() for atom in term.atoms
-                  if atom.key.kind in ("frozen", "draw", "part", "start") and wanted.range == "real"}  # fmt: skip
+                  if atom.key.kind in ("site", "frozen", "draw", "part", "start") and "x" not in atom.key.reads
+                  and wanted.range == "real"}  # fmt: skip
         for key in sorted(frozen, key=lambda one: one.token):
             if key.axes == wanted.axes and (wanted.rank is None or any(
                     a.world.at_most(size, wanted.rank) for size in key.axes)):  # fmt: skip

@@ -43,7 +43,7 @@ def _outside(a: Image, b: Image, sizes: Environment) -> Separation | None:
                 value = (point.value(a.forms[target]) - point.value(constant)) % PRIME
                 found = _rank_beside(value if side == 0 else value.T, point.of_key(key), inner)
                 if found > bound:
-                    where = "columns" if (side == 0) == (inner == 1) else "rows"
+                    where = "columns" if inner == 1 else "rows"
                     says = (f"what is added to the fixed part and leaves the {where} of {key_text(key)} has rank at "
                             f"most {bound} for every value of (other), and {found} for one of (one) "
                             f"({shown(sizes)})")  # fmt: skip

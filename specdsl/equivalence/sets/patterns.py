@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
@@ -11,19 +11,25 @@ from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.image import Image, Space, Use, keys_of
 from specdsl.sizes import Size
 
+Uses = Callable[[str], list[Use]]
 
-def free_factors(image: Image) -> Iterator[tuple[str, Space, list[Use]]]:
-    """Free factors that every term reads once at most, and never inside an operator."""
+
+def free_factors(image: Image, uses_of: Uses | None = None) -> Iterator[tuple[str, Space, list[Use]]]:
+    """Free factors that every term reads once at most, and never inside an operator.
+
+    Args:
+        uses_of: `image.uses_everywhere` takes the terms inside operators too, each for itself.
+    """
     for name, space in image.factors.items():
-        uses = image.uses(name)
+        uses = (uses_of or image.uses)(name)
         if space.is_free and uses and all(use.atom is not None for use in uses):
             yield name, space, uses
 
 
 def linear_factors(image: Image) -> Iterator[tuple[str, Space, list[Use]]]:
-    """Factors, free or of bounded rank, that every term reads once at most, and never inside an operator."""
+    """Factors, free or of bounded rank, that every term, also inside operators, reads once at most."""
     for name, space in image.factors.items():
-        uses = image.uses(name)
+        uses = image.uses_everywhere(name)
         if space.range == "real" and not space.orthonormal and uses and all(use.atom is not None for use in uses):
             yield name, space, uses
 
@@ -33,7 +39,7 @@ def scaled_factors(image: Image) -> Iterator[tuple[str, Space, list[Use], bool]]
     for name, space, uses in linear_factors(image):
         yield name, space, uses, False
     for name, space in image.factors.items():
-        uses = image.uses(name)
+        uses = image.uses_everywhere(name)
         if space.range in ("nonnegative", "positive") and uses and all(use.atom is not None for use in uses):
             yield name, space, uses, True
 

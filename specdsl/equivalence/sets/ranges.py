@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from specdsl.equivalence.forms.form import Form, atom_form
-from specdsl.equivalence.forms.index import ONE
+from specdsl.equivalence.forms.form import Atom, Form, Term, atom_form
+from specdsl.equivalence.forms.index import ONE, NoForm
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.image import Image, Space, keys_of
 from specdsl.equivalence.sets.patterns import lone_factor, operator_keys, substituted, unit_matrices
@@ -46,6 +46,43 @@ def entrywise(image: Image) -> Iterator[Proposal]:
             f"{key.name} of a free factor runs over all {made.range} numbers", (name,), {new: made}, None, {new: up},
             forms, down_text={name: f"a value with {key.name}({name}) = {new}"},
         )  # fmt: skip
+
+
+def powers(image: Image) -> Iterator[Proposal]:
+    """`d .* d` is any number from 0 on, `1 ./ d` any but 0: a power of a factor runs over what powers reach."""
+    for name, space in image.factors.items():
+        atoms = [atom for _, term in image.terms_everywhere() for atom in term.atoms
+                 if atom.key.kind == "trained" and atom.key.name == name]  # fmt: skip
+        found = {atom.power for atom in atoms}
+        if not space.is_free or len(found) != 1 or found == {1}:
+            continue
+        (power,) = found
+        if power.denominator != 1:
+            continue
+        made = Space(space.axes, _POWERS[(power > 0, power % 2 == 0)])
+        new = image.fresh_name(name)
+        forms = {target: _unpowered(form, name, new, made) for target, form in image.forms.items()}
+        yield Proposal(
+            f"a factor to the power {power} runs over all {made.range} numbers", (name,), {new: made}, None,
+            {new: values.factor(name, space, image.world).power(power)}, forms,
+            down_text={name: f"a value whose power {power} is {new}"},
+        )  # fmt: skip
+
+
+_POWERS = {(True, True): "nonnegative", (True, False): "real", (False, True): "positive", (False, False): "nonzero"}
+
+
+def _unpowered(form: Form, name: str, new: str, space: Space) -> Form:
+    terms = []
+    for term in form.terms.values():
+        atoms = [
+            Atom(space.key(new), atom.slots) if atom.key.kind == "trained" and atom.key.name == name else atom
+            for atom in term.atoms
+        ]
+        if any(name in atom.key.trained for atom in atoms):
+            raise NoForm("a power inside an operator")
+        terms.append(Term(term.coefficient, tuple(atoms), term.out))
+    return Form.of(form.axes, terms, form.world)
 
 
 def rotations(image: Image) -> Iterator[Proposal]:

@@ -14,7 +14,7 @@ from specdsl.equivalence.sets.absorbing import (
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.parts import apart
 from specdsl.equivalence.sets.proposals import Rule, accepted
-from specdsl.equivalence.sets.ranges import entrywise, reflections, rotations
+from specdsl.equivalence.sets.ranges import entrywise, powers, reflections, rotations
 from specdsl.equivalence.sets.ranks import full_rank, low_rank, summed, unconstrained
 
 MOST_STEPS = 40
@@ -34,17 +34,18 @@ def reduced(image: Image) -> Image:
 
 
 def _first(image: Image, rule: Rule) -> Image | None:
-    for proposal in rule(image):
+    proposals = rule(image)
+    while True:
         try:
-            after = accepted(image, proposal)
+            proposal = next(proposals, None)
+            after = None if proposal is None else accepted(image, proposal)
         except NoForm:
             continue
-        if after is not None:
+        if proposal is None or after is not None:
             return after
-    return None
 
 
 RULES: tuple[Rule, ...] = (
-    apart, shift, unit_coefficient, companion, merged_beside, merged_product, entrywise, rotations, reflections,
+    apart, shift, unit_coefficient, companion, merged_beside, merged_product, entrywise, powers, rotations, reflections,
     unconstrained, surjective, low_rank, full_rank, summed,
 )  # fmt: skip
