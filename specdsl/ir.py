@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from specdsl.operators.registry import Operator, Shape, find_operator
-from specdsl.sizes import Size
+from specdsl.sizes import Size, is_zero
 from specdsl.source import Span
 
 Options = tuple[tuple[str, Any], ...]
@@ -400,11 +400,12 @@ class Condition:
         left = self.left.value(environment, layers)
         match self.kind:
             case "equal":
-                return bool(abs(left - self.right.value(environment, layers)) < 1e-9)
+                return is_zero(left - self.right.value(environment, layers))
             case "whole":
-                return bool(left >= 1 and abs(left - round(left)) < 1e-9)
+                return bool(left >= 1 and is_zero(left - round(left)))
             case _:
-                return bool(left <= self.right.value(environment, layers) + 1e-9)
+                above = left - self.right.value(environment, layers)
+                return bool(above <= 0) or is_zero(above)
 
 
 @dataclass(frozen=True)
