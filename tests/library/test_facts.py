@@ -149,9 +149,9 @@ PROMPT = {
     "prompt_tuning": Row("k*m", why=ROWS),
     "prefix_tuning": Row("k*m", why=ROWS),
     "cartridge": Row("k*m", why=ROWS),
-    "cpt": Row("k*m", why=ROWS),
+    "cpt": Row("k*m", why=INPUT),
     "prefix_tuning_fused": Row("k*2*m/3", why=ROWS),
-    "prefix_tuning_mlp": Row("k*m + h*(m + 1) + m*(h + 1)", why=ROWS),
+    "prefix_tuning_mlp": Row("m*(h + 1)", shared="k*m + h*(m + 1)", why=ROWS),
     "p_tuning": Row("k*m + h*(m + 1) + h*(h + 1) + m*(h + 1)", why=ROWS),
     "multitask_prompt_tuning": Row("k*m + tasks*q*(k + m)", why=INPUT),
 }
