@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from specdsl.arrays import Array, Arrays
-from specdsl.operators.registry import Shape, ShapeContext, operator
+from specdsl.operators.registry import Shape, ShapeContext, ShapeRule, operator
 from specdsl.operators.rotations import triangular_root
 
 
-def _shape(name: str) -> Callable[[ShapeContext, Sequence[Shape], Mapping[str, Any]], Shape]:
+def _shape(name: str) -> ShapeRule:
     def rule(context: ShapeContext, shapes: Sequence[Shape], options: Mapping[str, Any]) -> Shape:
         (*leading, entries) = shapes[0]
         entries = context.resolved(entries)
