@@ -21,7 +21,7 @@ from specdsl.role_names import split_tower
 from specdsl.runtime.member import Member
 from specdsl.runtime.prefixed_attention import PrefixedConfig
 from specdsl.runtime.roles import model_type_of
-from specdsl.runtime.stack_passes import enter, enter_pooler, leave
+from specdsl.runtime.stack_passes import check_room, enter, enter_pooler, leave
 from specdsl.runtime.surveyed_modules import SurveyedModule
 
 PREFIXED = frozenset({
@@ -32,6 +32,13 @@ PREFIXED = frozenset({
 
 PROMPTED = PREFIXED | {"deberta-v2"}
 """Model types whose token embedding may have rows in front of the tokens."""
+
+
+_BY_DISTANCE = (
+    "its attention scores every key by its distance from the query too, and computes this from the tokens alone"
+)
+NO_PREFIXES = {"deberta": _BY_DISTANCE, "deberta-v2": _BY_DISTANCE}
+"""Why a type of models can have no rows beside its keys and values."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +62,21 @@ def check_rows(model: nn.Module, modules: Sequence[SurveyedModule]) -> None:
     Raises:
         SpecTargetError: a module of a transformers' model cannot have them, or keys would have other rows than values.
         SpecNotBuiltError: the rows do not come first.
+        SpecSettingError: they take all positions that the model has.
     """
     growing = [module for module in modules if module.lowered.added_rows]
     for module in growing:
         _check_rows_come_first(module.lowered.ir)
     if growing and _is_of_transformers(model):
+        places = [(place_of(model, module), module) for module in growing]
         attentions: dict[int, list[SurveyedModule]] = {}
-        for module in growing:
-            place = place_of(model, module)
+        for place, module in places:
             if place.attention is not None:
                 attentions.setdefault(id(place.attention), []).append(module)
         for projections in attentions.values():
             _check_together(projections)
+        for stack in stacks(model):
+            _check_room(stack, places)
 
 
 def serve(model: nn.Module, members: Sequence[Member]) -> None:
@@ -76,7 +86,7 @@ def serve(model: nn.Module, members: Sequence[Member]) -> None:
         if not inside:
             break
         if member.layer.lowered.added_rows:
-            _serve_rows(place_of(model, member.surveyed), member)
+            _serve_rows(model, place_of(model, member.surveyed), member)
         if member.layer.lowered.output.reads_across_tokens:
             role = split_tower(member.surveyed.target.role or "")[1]
             of_encoder = role in ("cross_attention.key", "cross_attention.value", "cross_attention.qkv")
@@ -121,7 +131,7 @@ def place_of(model: nn.Module, module: SurveyedModule) -> Place:
         return Place(stacks=embedded)
     role = split_tower(target.role or "")[1]
     if role in ("attention.key", "attention.value", "attention.qkv"):
-        _check_type(kind, PREFIXED, f"`{target.name}`")
+        _check_type(kind, PREFIXED, f"`{target.name}`", NO_PREFIXES.get(kind or ""))
         attention, _, projection = target.name.rpartition(".")
         return Place(attention=model.get_submodule(attention), projection=projection)
     raise SpecTargetError(
@@ -130,11 +140,19 @@ def place_of(model: nn.Module, module: SurveyedModule) -> Place:
     )
 
 
-def _check_type(kind: str | None, known: frozenset[str], what: str) -> None:
+def _check_type(kind: str | None, known: frozenset[str], what: str, reason: str | None = None) -> None:
     if kind not in known:
+        because = f": {reason}" if reason else ""
         raise SpecTargetError(
-            f"rows cannot be added to {what} of a {kind} model", hint=f"they can in {', '.join(sorted(known))}"
+            f"rows cannot be added to {what} of a {kind} model{because}", hint=f"they can in {', '.join(sorted(known))}"
         )
+
+
+def _check_room(stack: PreTrainedModel, places: Sequence[tuple[Place, SurveyedModule]]) -> None:
+    parts = set(stack.modules())
+    prompts = [module.lowered.added_rows for place, module in places if stack in place.stacks]
+    prefixes = [module.lowered.added_rows for place, module in places if place.attention in parts]
+    check_room(stack, sum(prompts), max(prefixes, default=0))
 
 
 def _check_together(projections: Sequence[SurveyedModule]) -> None:
@@ -161,7 +179,7 @@ def _check_rows_come_first(ir: SpecIR) -> None:
             raise SpecNotBuiltError("rows can be added in front of those of the tokens, `[P; y]`, not behind them")
 
 
-def _serve_rows(place: Place, member: Member) -> None:
+def _serve_rows(model: nn.Module, place: Place, member: Member) -> None:
     for state in member.states:
         state.keeps_rows = True
     attention: Any = place.attention
@@ -170,9 +188,15 @@ def _serve_rows(place: Place, member: Member) -> None:
     before = attention.config
     if isinstance(before, PrefixedConfig):
         names = [*dict.fromkeys((*before.projections, place.projection))]
-        attention.config = PrefixedConfig(before.config, attention, _ordered(names, attention))
+        attention.config = PrefixedConfig(before.config, attention, _ordered(names, attention), before.biased)
     else:
-        attention.config = PrefixedConfig(before, attention, [place.projection])
+        attention.config = PrefixedConfig(before, attention, [place.projection], _biased(model, attention))
+
+
+def _biased(model: nn.Module, attention: nn.Module) -> nn.Module | None:
+    """The attention whose bias of relative positions all blocks of the same stack add to their scores."""
+    parts = next((list(stack.modules()) for stack in stacks(model) if attention in stack.modules()), [])
+    return next((part for part in parts if getattr(part, "has_relative_attention_bias", False)), None)
 
 
 def _ordered(names: Sequence[str], attention: nn.Module) -> list[str]:

@@ -3,6 +3,7 @@
 The attention of transformers splits keys and values into heads by the number of tokens, so the projections give the
 rows of the tokens alone, and the added ones join them where the attention itself is computed, in front and seen by
 every token. Keys and values in a cache are those of the tokens; rows that were added are keys as they are, not rotated.
+Where scores have a bias of relative positions (T5), the rows stand in front of the first token.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ NAME = "specdsl_prefixed"
 
 IMPLEMENTATIONS = ("eager", "sdpa")
 
+SEEN = "specdsl_seen"
+"""The argument of a pass that says how many tokens a cache holds, where scores depend on it."""
+
 
 class PrefixedConfig:
     """The configuration of an attention, which names another implementation while rows are added.
@@ -33,10 +37,13 @@ class PrefixedConfig:
         config: the one that the attention had.
         attention: the attention.
         projections: the names in it of the projections that add rows: key and value, or the fused one.
+        biased: the attention that computes the bias of relative positions for all blocks, where there is one.
     """
 
-    def __init__(self, config: Any, attention: nn.Module, projections: Sequence[str]) -> None:
-        own = {"config": config, "attention": attention, "projections": tuple(projections)}
+    def __init__(
+        self, config: Any, attention: nn.Module, projections: Sequence[str], biased: nn.Module | None = None
+    ) -> None:
+        own = {"config": config, "attention": attention, "projections": tuple(projections), "biased": biased}
         self.__dict__.update(own)
 
     @property
@@ -88,8 +95,9 @@ def attend(
     keys, values = taken if len(taken) == 2 else (taken[0][..., -2 * width : -width], taken[0][..., -width:])
     rows = keys.shape[-2]
     mask = _mask(module, query, key, attention_mask, rows, implementation, options.get("is_causal"))
-    if options.get("position_bias") is not None:  # of relative positions; what is added has none
-        options["position_bias"] = pad(options["position_bias"], (rows, 0))
+    if options.get("position_bias") is not None:
+        seen = options.pop(SEEN, key.shape[2] - query.shape[2])
+        options["position_bias"] = _with_rows(config.biased, options["position_bias"], rows, seen)
     key, value = (torch.cat([_heads(added, of), of], 2) for added, of in ((keys, key), (values, value)))
     eager = inspect.getmodule(type(module)).eager_attention_forward  # type: ignore[union-attr]
     run = ALL_ATTENTION_FUNCTIONS.get_interface(implementation, eager)
@@ -103,8 +111,18 @@ ALL_ATTENTION_FUNCTIONS.register(NAME, attend)
 def _taken(module: nn.Module, name: str) -> Tensor:
     state = adapters_of(module.get_submodule(name))
     rows = None if state is None else state.take_rows()
-    assert rows is not None
+    if rows is None:
+        raise SpecSettingError(
+            f"an attention of this {type(module).__name__} has been given no rows by its `{name}` in this pass",
+            hint="was the adapter switched on or off while the pass was under way?",
+        )
     return rows
+
+
+def _with_rows(biased: Any, bias: Tensor, rows: int, seen: int) -> Tensor:
+    """The bias of relative positions, `1 x heads x tokens x keys`, with columns for the rows in front of all tokens."""
+    front: Tensor = biased.compute_bias(bias.shape[-2], rows, past_seen_tokens=seen + rows)
+    return torch.cat([front.to(bias).expand(*bias.shape[:-1], rows), bias], -1)
 
 
 def _heads(rows: Tensor, like: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from specdsl.errors import SpecSettingError
 from specdsl.lowering.adapted import ModuleAdapters, adapters_of
 from specdsl.lowering.layer_adapter import LayerAdapter
-from specdsl.runtime.prefixed_attention import PrefixedConfig
+from specdsl.runtime.cached_rows import AddedRows, check_cache, note_rows, rows_of
+from specdsl.runtime.prefixed_attention import SEEN, PrefixedConfig
 
 Arguments = dict[str, Any]
 
@@ -29,12 +30,15 @@ def enter(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments) -> tuple[t
     prompt, prefix, readers = _prompt_rows(stack), _prefix_rows(stack), _readers(stack)
     call = {**dict(zip(_parameters(stack), args, strict=False)), **kwargs}
     of_encoder = _cross_mask(call)
+    check_cache(call.get("past_key_values"), _added_rows(stack))
     if not (prompt or prefix or readers or of_encoder):
         return None
     call |= of_encoder
     seen = _seen(call)
     if prompt:
-        _check_cache(call, prompt)
+        _refuse_fixed_cache(call, prompt)
+    if any(config.biased is not None and config.added_rows for config in _prefixed(stack)):
+        call[SEEN] = seen
     if readers or prompt:
         _check_mask(call, "attention_mask")
     if readers:
@@ -51,6 +55,9 @@ def enter(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments) -> tuple[t
 
 def leave(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments, output: Any) -> Any:
     """A forward hook of a stack: the output without the added rows, unless a decoder is to attend to them."""
+    rows = _prompt_rows(stack)
+    if added := _added_rows(stack):
+        note_rows(output, added)
     for prefixed in _prefixed(stack):
         if any(state.take_rows() is not None for state in prefixed.states):
             raise SpecSettingError(
@@ -59,14 +66,34 @@ def leave(stack: nn.Module, args: tuple[Any, ...], kwargs: Arguments, output: An
             )
     if not getattr(stack, "is_gradient_checkpointing", False):  # which computes the blocks once more in backward
         for reader in _readers(stack):
-            reader.is_token = None
+            reader.is_token.take()
     embedded = kwargs.get("inputs_embeds")
-    rows = _prompt_rows(stack)
     config: Any = stack.config
     feeds_decoder = config.is_encoder_decoder and not getattr(config, "is_decoder", False)
     if not rows or embedded is None or feeds_decoder:
         return None
     return _without(output, rows, embedded.shape[1])
+
+
+def check_room(stack: nn.Module, prompt: int, prefix: int) -> None:
+    """Raise unless the positions of a stack have room for a token beside the rows that are to be added.
+
+    Args:
+        stack: the model.
+        prompt, prefix: how many rows an adapter is going to add to the tokens, and to keys and values.
+
+    Raises:
+        SpecSettingError: there is none, so that every pass would fail.
+    """
+    added = prompt + prefix + _prompt_rows(stack) + _prefix_rows(stack)
+    table, first = _position_table(stack), _first_position(stack)
+    if table is not None and first + added + 1 > table.num_embeddings:
+        room = table.num_embeddings - first
+        raise SpecSettingError(
+            f"{added} rows in front of the tokens leave no place for a token: the {type(stack).__name__} has {room} "
+            "positions",
+            hint=f"at most {room - 1} rows, and every one of them shortens the longest text",
+        )
 
 
 def enter_pooler(stack: nn.Module, pooler: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -108,10 +135,13 @@ def _extend(stack: nn.Module, call: Arguments, prompt: int, prefix: int, seen: i
         return
     embedding = _embedding(stack)
     state = adapters_of(embedding)
-    assert state is not None
     tokens = embedding(call.pop("input_ids"))
-    rows = state.take_rows()
-    assert rows is not None
+    rows = None if state is None else state.take_rows()
+    if rows is None:
+        raise SpecSettingError(
+            f"the token embedding of this {type(stack).__name__} has given no rows in this pass",
+            hint="was the adapter switched on or off while the pass was under way?",
+        )
     call["inputs_embeds"] = torch.cat([rows.expand(tokens.shape[0], *rows.shape[-2:]), tokens], 1)
     if call.get("token_type_ids") is not None:
         call["token_type_ids"] = _in_front(call["token_type_ids"], prompt, 0)
@@ -154,15 +184,20 @@ def _first_position(stack: nn.Module) -> int:
 
 
 def _check_positions(stack: nn.Module, wanted: int) -> None:
-    table = getattr(getattr(stack, "embeddings", stack), "position_embeddings", None) or getattr(stack, "wpe", None)
-    if isinstance(table, nn.Embedding) and wanted > table.num_embeddings:
+    table = _position_table(stack)
+    if table is not None and wanted > table.num_embeddings:
         raise SpecSettingError(
             f"the tokens and the rows added to them take {wanted} positions, but the model has {table.num_embeddings}",
             hint="shorten the texts, or add fewer rows",
         )
 
 
-def _check_cache(call: Arguments, prompt: int) -> None:
+def _position_table(stack: nn.Module) -> nn.Embedding | None:
+    table = getattr(getattr(stack, "embeddings", stack), "position_embeddings", None) or getattr(stack, "wpe", None)
+    return table if isinstance(table, nn.Embedding) else None
+
+
+def _refuse_fixed_cache(call: Arguments, prompt: int) -> None:
     past = call.get("past_key_values")
     if getattr(past, "is_compileable", False):
         raise SpecSettingError(
@@ -196,7 +231,7 @@ def _tell(readers: list[LayerAdapter], call: Arguments) -> None:
     """Give every adapter the mask of the tokens that come into it."""
     for reader in readers:
         mask = call.get(reader.mask)
-        reader.is_token = None if mask is None else mask != 0
+        reader.is_token.put(None if mask is None else mask != 0)
 
 
 def _readers(stack: nn.Module) -> list[LayerAdapter]:
@@ -212,6 +247,14 @@ def _prompt_rows(stack: nn.Module) -> int:
 
 def _prefix_rows(stack: nn.Module) -> int:
     return max((config.added_rows for config in _prefixed(stack)), default=0)
+
+
+def _added_rows(stack: nn.Module) -> AddedRows:
+    """All rows of a stack, as they are noted on a cache."""
+    embedded = adapters_of(_embedding(stack))
+    prompts = [embedded] if embedded is not None and embedded.keeps_rows else []
+    prefixes = (state for config in _prefixed(stack) for state in config.states)
+    return tuple(sorted({*rows_of("prompt", prompts), *rows_of("prefix", prefixes)}))
 
 
 def _prefixed(stack: nn.Module) -> list[PrefixedConfig]:

@@ -147,7 +147,8 @@ def joined_facts(parts: Sequence[Facts]) -> Facts:
     first = parts[0]
 
     def largest(sizes: Sequence[Size]) -> Size:
-        return Size.opaque("max", *sizes) if len(set(sizes)) > 1 else sizes[0]
+        top = [one for one in dict.fromkeys(sizes) if not any(_is_more(other, one) for other in sizes)]
+        return Size.opaque("max", *top) if len(top) > 1 else top[0]
 
     def together(field: str) -> Any:
         return tuple(dict.fromkeys(entry for part in parts for entry in getattr(part, field)))
@@ -167,6 +168,12 @@ def joined_facts(parts: Sequence[Facts]) -> Facts:
         added_rows=added[0] if added else None,
         **{name: together(name) for name in ("derived", "regenerated", "base_reads", "inputs", "noise", "needs")},
     )
+
+
+def _is_more(one: Size, other: Size) -> bool:
+    """Whether a count is larger than another one, whatever the sizes are: it has all its terms, and more."""
+    more = (one - other).terms
+    return bool(more) and (not other.terms or all(number > 0 for _, number in more))
 
 
 def entries(factor: FactorIR) -> Size:

@@ -229,11 +229,11 @@ class Size:
                 return atom.name
         return None
 
-    def has_layers(self) -> bool:
-        """Whether it reads the sizes of other modules, through `layers(...)`."""
+    def has_layers(self, kind: str = "") -> bool:
+        """Whether it reads the sizes of other modules, by `max(layers(...))` and its like, or by one of these alone."""
         return any(
             isinstance(atom, Opaque)
-            and (atom.function.startswith("layers.") or any(argument.has_layers() for argument in atom.arguments))
+            and (atom.function.startswith(f"layers.{kind}") or any(one.has_layers(kind) for one in atom.arguments))
             for monomial, _ in self.terms
             for atom, _ in monomial
         )
@@ -487,6 +487,9 @@ def _atom_value(atom: Atom, environment: Environment, layers: Iterable[Environme
         if atom.name not in environment:
             raise UnknownSize(atom.name)
         return environment[atom.name]
+    if atom.function == "layers.before":
+        inner, own = atom.arguments[0], environment["layer"]
+        return sum((inner.value(one) for one in layers or () if one["layer"] < own), Fraction(0))
     if atom.function.startswith("layers."):
         inner = atom.arguments[0]
         values = [inner.value(one) for one in (layers if layers is not None else [environment])]

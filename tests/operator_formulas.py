@@ -96,6 +96,20 @@ def skew_from(q: Any) -> Any:
     return matrix
 
 
+def lower_from(v: Any) -> Any:
+    k = next(k for k in itertools.count() if k * (k + 1) // 2 == len(v))
+    matrix, entries = np.zeros((k, k)), iter(v)
+    for i in range(k):
+        for j in range(i + 1):
+            matrix[i, j] = next(entries)
+    return matrix
+
+
+def sym_from(v: Any) -> Any:
+    matrix = lower_from(v)
+    return matrix + np.tril(matrix, -1).T
+
+
 def tiled(M: Any, rows: int, cols: int | None = None) -> Any:
     a, b = M.shape
     return table((rows, cols or b), lambda i, j: M[i % a, j % b])
@@ -220,6 +234,8 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "sym": stacked(lambda A: table(A.shape, lambda i, j: (A[i, j] + A[j, i]) / 2), 2),
     "skew": stacked(lambda A: table(A.shape, lambda i, j: (A[i, j] - A[j, i]) / 2), 2),
     "skew_from": stacked(skew_from, 1),
+    "lower_from": stacked(lower_from, 1),
+    "sym_from": stacked(sym_from, 1),
     "cayley": stacked(cayley, 2),
     "householder": stacked(reflections, 2),
     # layouts

@@ -84,6 +84,19 @@ def test_trained_parameters_are_a_formula(text: str, expected: tuple[str, int]) 
     assert (str(trained), trained.integer({"n": 17, "m": 13, "r": 8})) == expected
 
 
+LIMITED = {
+    "on attention.query: v : n*(n + 1)/2 ~ zeros | on attention.query: y' = y + x@sym_from(v) | "
+    "on attention.key: y' = y": "n^2/2 + n/2",
+    "on attention: b' = b + d | on mlp: W' = W + A@B | on mlp: b' = b + d": "m*r + n*r + m",
+    "on attention: W' = W + A@B | on mlp: W' = U@W | U : n x n ~ eye": "max(m*r + n*r, n^2)",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LIMITED.items(), ids=LIMITED)
+def test_the_count_of_parts_is_the_largest_of_them(text: str, expected: str) -> None:
+    assert str(specdsl.parse(text).facts.trained) == expected
+
+
 def test_what_is_derived_and_what_is_regenerated() -> None:
     text = "frozen A : n x r ~ W[:, :r] | frozen B : r x m ~ kaiming(seed=1) | W + A@G@B | G ~ zeros"
     facts = specdsl.parse(text).facts

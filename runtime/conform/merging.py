@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from specdsl.errors import SpecMergeError
 from specdsl.ir import Layers, Ranked, topological
+from specdsl.node_sizes import node_sizes
 from specdsl.reference import weight
 from specdsl.runtime.conform.case import SEED, Attached, Case, state
 from specdsl.runtime.conform.outcome import Outcome, distance, does_not_apply, holds, within, worst
@@ -83,7 +84,10 @@ def _plain(value: Tensor) -> Any:
 
 def _knows_other_layers(case: Case) -> bool:
     """Whether a value depends on all layers, which the reference of one layer does not see."""
-    return any(isinstance(node, Layers | Ranked) for node in topological(case.spec.ir.roots()))
+    roots = case.spec.ir.roots()
+    if any(size.has_layers("sum") for root in roots for size in node_sizes(root)):
+        return True
+    return any(isinstance(node, Layers | Ranked) for node in topological(roots))
 
 
 @states

@@ -102,7 +102,7 @@ LOKR_OFF: dict[str, tuple[Any, ...]] = {
     "decompose_factor": (-1, None),
     "use_effective_conv2d": (),
 }
-LOKR_IGNORED = ("rank_dropout", "module_dropout", "init_weights")
+LOKR_IGNORED = ("rank_dropout", "rank_dropout_scale", "module_dropout", "init_weights")
 PROJECTED = ("d_initial", "projection_prng_key", "init_weights", "save_projection")
 
 METHODS: tuple[Correspondence, ...] = (

@@ -50,7 +50,7 @@ class FactorLines:
         shape = self.solver.shape(draft.shape)
         line = draft.line
         if line is None:
-            return FactorIR(draft.name, shape, "trained", draft.span, shape_reason=draft.shape_reason)
+            return _own(FactorIR(draft.name, shape, "trained", draft.span, shape_reason=draft.shape_reason))
         words = {kind.word: kind for kind in line.kinds}
         kind = "index" if "index" in words else "frozen" if "frozen" in words else "trained"
         reason = "as written" if start is not None else ""
@@ -65,8 +65,9 @@ class FactorLines:
                 f"the frozen factor `{draft.name}` has no value", draft.span,
                 f"state it: `frozen {draft.name} ~ kaiming(seed=0)`",
             )  # fmt: skip
-        if factor.shared is not None:
-            self._check_sharing(factor)
+        if factor.shared is None:
+            return _own(factor)
+        self._check_sharing(factor)
         return factor
 
     def given(self, draft: Draft, start: Node | None) -> GivenIR:
@@ -103,7 +104,8 @@ class FactorLines:
         return tuple(keys)
 
     def _check_sharing(self, factor: FactorIR) -> None:
-        if factor.shared is None or "role" in factor.shared:
+        assert factor.shared is not None
+        if "role" in factor.shared:
             return
         allowed = {name for key in factor.shared if isinstance(key, Size) for name in key.symbols & MODULE_SIZES}
         for size in factor.shape:
@@ -128,6 +130,16 @@ class FactorLines:
         if not factor.is_trained:
             raise SpecSettingError(f"`{factor.name}` is not trained and has no `{attribute.name}`", attribute.span)
         return replace(factor, lr=float(value)) if attribute.name == "lr" else replace(factor, decay=float(value))
+
+
+def _own(factor: FactorIR) -> FactorIR:
+    """A factor of which every module has one."""
+    if factor.is_trained and any(size.has_layers("sum") for size in factor.shape):
+        raise SpecShapeError(
+            f"the factor `{factor.name}` is as large as all modules together, and every module has one", factor.span,
+            f"one for the model is `shared {factor.name}`",
+        )  # fmt: skip
+    return factor
 
 
 def _is_one_number(start: Node) -> bool:

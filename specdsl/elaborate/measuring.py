@@ -7,7 +7,7 @@ from specdsl.elaborate.folding import Folds
 from specdsl.errors import SpecNameError, SpecShapeError, SpecSyntaxError, did_you_mean
 from specdsl.ir import Factor, Layers, Measured, Node, Part, Ranked, Scalar, Site, interned
 from specdsl.measures import MEASURES, Measure
-from specdsl.nodes import scalar
+from specdsl.nodes import apply, scalar
 from specdsl.sizes import Size
 
 
@@ -99,13 +99,16 @@ class Measuring(Folds):
         return interned(Layers((Size.symbol("layers"), *node.shape), node))
 
     def _read_of_this_layer(self, syntax: tree.Subscript) -> Node | None:
-        """`top(layers(E), k)[layer]` and `allocate(layers(s), r)[layer]`; None if it is an ordinary subscript."""
+        """`top(layers(E), k)[layer]`, `split(v, layers(m))[layer]` and `allocate(layers(s), r)[layer]`; None if it is
+        an ordinary subscript."""
         body = syntax.body
         items = [item.name for item in syntax.items if isinstance(item, tree.Name)]
         if not isinstance(body, tree.Call) or items != ["layer"] or len(syntax.items) != 1:
             return None
         if body.function == "allocate":
             return self.read(body)
+        if body.function == "split":
+            return self._piece(body)
         if body.function != "top" or not body.arguments or not is_layers(body.arguments[0]):
             return None
         if len(body.arguments) != 2 or body.keywords:
@@ -119,7 +122,31 @@ class Measuring(Folds):
         assert isinstance(of, Layers)
         return interned(Ranked(of.of.shape, of, amount))
 
+    def _piece(self, syntax: tree.Call) -> Node:
+        """This module's piece of what the modules share: `size` entries of v, or rows, behind those of the others."""
+        if len(syntax.arguments) != 2 or syntax.keywords or not is_layers(syntax.arguments[1]):
+            raise SpecSyntaxError(
+                "`split` takes a value and the sizes of its pieces", syntax.span, "for example `split(v, layers(m))`"
+            )
+        whole, listed = self._operand(syntax.arguments[0]), syntax.arguments[1]
+        assert isinstance(listed, tree.Call)
+        of = self._layers_list(listed)
+        assert isinstance(of, Layers)
+        if not isinstance(of.of, Scalar) or not whole.ndim:
+            raise SpecShapeError("`split` cuts rows or entries into pieces of a size each", syntax.span)
+        size = of.of.size
+        self.solver.span = syntax.span
+        self.solver.same(whole.shape[0], Size.opaque("layers.sum", size), f"`{syntax.span.text}`: the pieces together")
+        before = Size.opaque("layers.before", size, Size.symbol("layer"))
+        items = ((before, before + size, Size.of(1)),)
+        return apply("slice", (whole,), (size, *whole.shape[1:]), items=items)
+
     def _refuse_whole_list(self, syntax: tree.Call) -> None:
+        if syntax.function == "split" and len(syntax.arguments) == 2 and is_layers(syntax.arguments[1]):
+            raise SpecSyntaxError(
+                "`split(v, layers(...))` has a piece for every module", syntax.span,
+                f"that of this module is `{syntax.span.text}[layer]`",
+            )  # fmt: skip
         if syntax.function == "top" and syntax.arguments and is_layers(syntax.arguments[0]):
             raise SpecSyntaxError(
                 "`top(layers(...), k)` ranks the entries of all modules", syntax.span,

@@ -123,6 +123,21 @@ def skew_from(q: Tensor) -> Tensor:
     return upper - upper.mT
 
 
+def lower_from(v: Tensor) -> Tensor:
+    """The lower triangular matrix with the entries of v, row by row."""
+    k = (math.isqrt(1 + 8 * v.shape[-1]) - 1) // 2
+    row, column = torch.tril_indices(k, k, device=v.device)
+    lower = v.new_zeros(*v.shape[:-1], k, k)
+    lower[..., row, column] = v
+    return lower
+
+
+def sym_from(v: Tensor) -> Tensor:
+    """The symmetric matrix with the entries of v in its lower half, row by row."""
+    lower = lower_from(v)
+    return lower + lower.tril(-1).mT
+
+
 def cayley(Q: Tensor) -> Tensor:
     """(I - Q) @ (I + Q)^-1, a rotation for skew Q."""
     one = eye(Q.shape[-1], Q)

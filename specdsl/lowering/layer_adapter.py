@@ -15,6 +15,7 @@ from specdsl.facts import added_rows, is_diagonal
 from specdsl.interpret import Sizes
 from specdsl.ir import Factor, Given, Initial, Node, SpecIR
 from specdsl.lowering.given import at_rest, brought, drawn
+from specdsl.lowering.pass_value import PassValue
 from specdsl.lowering.program import Program, ReadGiven
 from specdsl.lowering.sites import LayerSite
 from specdsl.lowering.stacked import reads_members, run_stacked
@@ -121,7 +122,7 @@ class LayerAdapter(nn.Module):
         self.attributes: dict[str, str] = {}
         self.inputs: dict[str, Tensor] = {}
         self.mask = ""  # the argument of the model that tells tokens from padding
-        self.is_token: Tensor | None = None
+        self.is_token = PassValue[Tensor | None]()
         for name, value in values.factors.items():
             self._hold(name, value)
         self.constant_names: dict[Node, str] = {}
@@ -200,15 +201,21 @@ class LayerAdapter(nn.Module):
 
     def _is_token(self, site: LayerSite, x: Tensor) -> Tensor | None:
         """Which rows of the input are no padding, where that matters."""
-        if self.is_token is None or not self.lowered.output.reads_across_tokens:
+        is_token = self.is_token.get() if self.lowered.output.reads_across_tokens else None
+        if is_token is None:
             return None
         shape = site.token_shape(x)
-        if shape != self.is_token.shape:
+        if shape != is_token.shape:
             raise SpecSettingError(
                 f"{self.label} reads across the tokens of a sequence, but the mask of padding is for "
-                f"{' x '.join(map(str, self.is_token.shape))} tokens and the input has {' x '.join(map(str, shape))}",
+                f"{' x '.join(map(str, is_token.shape))} tokens and the input has {' x '.join(map(str, shape))}",
             )
-        return self.is_token
+        return is_token
+
+    def _replicate_for_data_parallel(self) -> LayerAdapter:
+        replica: LayerAdapter = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica.is_token = PassValue()  # its forward pass has one thread, its backward pass another
+        return replica
 
     def tell(self, value: Tensor) -> None:
         """Tell whoever watches that a forward pass has come by here."""

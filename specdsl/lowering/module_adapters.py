@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from specdsl.errors import SpecMergeError
 from specdsl.lowering.finite import is_finite
 from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.lowering.pass_value import PassValue
 from specdsl.lowering.sites import LayerSite
 
 
@@ -50,7 +51,7 @@ class ModuleAdapters(nn.Module):
         self.register_buffer("kept_bias", None, persistent=False)
         self.had_bias = site.bias is not None
         self.keeps_rows = False
-        self.rows: Tensor | None = None
+        self.rows = PassValue[Tensor]()
         # A hook anywhere in it keeps nn.TransformerEncoderLayer from reading weights instead of running modules.
         self.register_forward_hook(_nothing)
 
@@ -86,16 +87,12 @@ class ModuleAdapters(nn.Module):
             return y
         if not self.keeps_rows:
             return torch.cat([*rows, y], -2)
-        self.rows = torch.cat([*rows], -2)
+        self.rows.put(torch.cat([*rows], -2))
         return y
 
     def take_rows(self) -> Tensor | None:
-        """The rows that the last pass kept, once."""
-        rows, self.rows = self.rows, None
-        return rows
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "rows": None}  # of a pass; a copy begins without
+        """The rows that the last pass of this thread kept, once."""
+        return self.rows.take()
 
     def refresh(self) -> None:
         """Decide once which adapters run."""

@@ -7,6 +7,7 @@ from specdsl.operators import (
     layouts,
     noise,
     norms,
+    packed,
     products,
     quantising,
     random_starts,
@@ -30,6 +31,6 @@ seal_built_in()
 
 __all__ = [
     "Operator", "Option", "add_operator", "all_operators", "decompositions", "elementwise", "find_operator",
-    "indexing", "layouts", "noise", "norms", "operator", "operator_names", "products", "quantising",
+    "indexing", "layouts", "noise", "norms", "operator", "operator_names", "packed", "products", "quantising",
     "random_starts", "remove_operator", "rotations", "spectral", "structure",
 ]  # fmt: skip

@@ -78,6 +78,11 @@ REFUSED = {
     "W + ema(A, 0.5)@B": "known while training",
     "W + A@B | at step: A = mean(workers(A))": "at round",
     "W + top(layers(A), 3)@B": r"\[layer\]",
+    "b' = b + split(v, layers(m))": r"that of this module is `split\(v, layers\(m\)\)\[layer\]`",
+    "b' = b + split(v, layers(m))[layer] | v ~ zeros": "as large as all modules together",
+    "b' = b + split(v, m)[layer] | shared v : m": r"for example `split\(v, layers\(m\)\)`",
+    "b' = b + split(v, layers(W))[layer] | shared v : m ~ zeros": "pieces of a size each",
+    "b' = b + split(v, layers(m))[layer] | shared v : 5 ~ zeros": r"5 is not sum\(layers\(m\)\)",
     "W + A@cov(x, sample=3)": "did you mean `samples`",
     "W + A@fisher(x)": "takes a factor, W or b",
 }

@@ -31,6 +31,8 @@ SHAPES = {
         "A": "max(layers(n)) x r",
         "B": "r x m",
     },
+    "shared v ~ zeros | b' = b + split(v, layers(m))[layer]": {"v": "sum(layers(m))"},
+    "shared A : sum(layers(n)) x r | W + split(A, layers(n))[layer]@B": {"A": "sum(layers(n)) x r", "B": "r x m"},
     "W + kron(A, B) | A : 2 x 2": {"A": "2 x 2", "B": "n/2 x m/2"},
     "W + tile(D, n) | D : r x m ~ zeros": {"D": "r x m"},
 }

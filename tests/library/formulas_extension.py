@@ -60,8 +60,11 @@ def flora(W: Array, b: Array, A: Array, G: Array, B: Array) -> Any:
     return W + ALPHA / (R + 1e-5) * A @ G @ B
 
 
-def triadaptlora(W: Array, b: Array, A: Array, C: Array, K: Array, B: Array) -> Any:
-    return W + ALPHA / (R + 1e-5) * A @ (np.tril(C) + np.triu(K)) @ B
+def triadaptlora(W: Array, b: Array, A: Array, c: Array, k: Array, B: Array) -> Any:
+    lower, upper = np.zeros((R, R)), np.zeros((R, R))
+    lower[np.tril_indices(R)] = c
+    upper.T[np.tril_indices(R)] = k
+    return W + ALPHA / (R + 1e-5) * A @ (lower + upper) @ B
 
 
 def three(W: Array, b: Array, A: Array, G: Array, B: Array) -> Any:

@@ -30,8 +30,8 @@ def multitask(x: Array, W: Array, b: Array, P: Array, C: Array, R: Array, task: 
     return np.vstack([P * np.outer(C[int(task), :, 0], R[int(task), 0]), x @ W + b])
 
 
-def cpt(x: Array, W: Array, b: Array, I: Array, D: Array) -> Array:  # noqa: E741
-    return np.vstack([W[I] + D, x @ W + b])
+def cpt(x: Array, W: Array, b: Array, I: Array, D: Array, moves: Array) -> Array:  # noqa: E741
+    return np.vstack([W[I] + moves[:, None] * D, x @ W + b])
 
 
 FORMULAS: dict[str, Literal] = {

@@ -91,8 +91,10 @@ def collapsed_attention(W: Array, b: Array, M: Array) -> Any:
     return M, 0 * b
 
 
-def symmetric_attention(W: Array, b: Array, M: Array) -> Any:
-    return (M + M.T) / 2, 0 * b
+def symmetric_attention(W: Array, b: Array, v: Array) -> Any:
+    M = np.zeros_like(W)
+    M[np.tril_indices(len(W))] = v
+    return M + np.tril(M, -1).T, 0 * b
 
 
 def reduced_key(W: Array, b: Array) -> Any:

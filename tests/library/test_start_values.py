@@ -21,7 +21,7 @@ ZERO: dict[str, str] = {
     "B D": "spt rosa hydra",
     "B d": "lora_bias",
     "C": "loha lokr lokr_lowrank lokr_conv",
-    "C K": "triadaptlora",
+    "c k": "triadaptlora",
     "D": "fishmask fish_dip pafi miss bone miss_mini bone_affine cpt loha_conv diff_pruning",
     "G": "flora lotr flora_conv boft",
     "G B": "mmca",

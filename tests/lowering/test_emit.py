@@ -53,6 +53,8 @@ SPECS = {
     "householder": "r = 2 | U : n x r ~ pairs(kaiming) | W' = householder(U)@W",
     "cayley": "q : n x n ~ zeros | W' = cayley(skew(q))@W",
     "cayley_series": "q : n x n ~ zeros | W' = cayley(skew(q), terms=4)@W",
+    "packed": "c, k : r*(r + 1)/2 ~ zeros | W' = W + A@(lower_from(c) + lower_from(k).T)@B | A, B ~ normal(0.02)",
+    "packed_symmetric": "q : r*(r + 1)/2 ~ zeros | A, B ~ normal(0.02) | W' = W + A@sym_from(q)@B",
     "oft": "k = 3 | q : n/k x k*(k - 1)/2 ~ zeros | W' = blockdiag(cayley(skew_from(q)))@W",
     "orthonormal": "r = 2 | A : n x r ~ orthogonal, orthonormal | W + A@B",
     "attend": "r = 2 | attend(Z) = softmax(Z@Z.T / sqrt(r))@Z | y' = y + attend(x@A)@B",

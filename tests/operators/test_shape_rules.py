@@ -44,6 +44,9 @@ def shape(name: str, *shapes: tuple[Size, ...], context: ShapeSolver | None = No
         ("blockdiag", [(k, n, m)], {}, (k * n, k * m)),
         ("blockdiag", [(n, m), (k, r)], {}, (n + k, m + r)),
         ("skew_from", [(n / k, k * (k - 1) / 2)], {}, (n / k, k, k)),
+        ("lower_from", [(n, r * (r + 1) / 2)], {}, (n, r, r)),
+        ("sym_from", [(n * (n + 1) / 2,)], {}, (n, n)),
+        ("sym_from", [(Size.of(6),)], {}, (Size.of(3), Size.of(3))),
         ("householder", [(n, r)], {}, (n, n)),
         ("reshape", [(n, m)], {"shape": (n / k, k * m)}, (n / k, k * m)),
         ("rearrange", [(n, m)], {"pattern": "(a b) c -> a (b c)", "sizes": (("a", k),)}, (k, n * m / k)),
@@ -75,6 +78,7 @@ def test_shapes_follow_from_symbols(name: str, shapes: list[Any], options: dict[
     [
         ("skew_from", [(n,)], {}, "it takes k*(k - 1)/2 entries for a k x k matrix, and n is not of"),
         ("skew_from", [(Size.of(7),)], {}, "and 7 is not of that form"),
+        ("lower_from", [(n,)], {}, "it takes k*(k + 1)/2 entries for a k x k matrix, and n is not of"),
         ("reshape", [(k, r)], {"shape": (k, k, r)}, "keeps the number of entries: k*r is not k^2*r"),
         ("tile", [(n,)], {"rows": n}, "`tile`: it takes a matrix"),
         ("blockdiag", [(n,)], {}, "`blockdiag`: it takes one stack of matrices, or several matrices"),
@@ -118,6 +122,10 @@ def test_entries_still_unknown_are_solved_from_the_matrix() -> None:
     side, _ = shape("skew_from", (entries,), context=context)
     context.same(side, k, "the product")
     assert context.resolved(entries) == k * (k - 1) / 2
+    packed = context.fresh()
+    side, _ = shape("sym_from", (packed,), context=context)
+    context.same(side, k, "the product")
+    assert context.resolved(packed) == k * (k + 1) / 2
 
 
 @pytest.mark.parametrize(

@@ -22,5 +22,6 @@ quantiser of NF4, so the spec, whose levels are even, is held to its formula in 
 `eva`: the layer is that of LoRA, which is compared; its start, the principal components of data, is held to numpy.
 `lora_ga`: directions are compared, scales are held to numpy. LyCORIS's `boft` joins other blocks than the paper's
 authors from the third factor on and is not compared. Events that change factors while training (AdaLoRA's ranks,
-COFT's ball) are compared where the table below says so, and otherwise held to their formulas. Prompts and prefixes add
-rows to the tokens of a model; the logits of prompt-tuning and prefix-tuning are compared in `tests/runtime`."""
+COFT's ball) are compared where the table below says so, and otherwise held to their formulas. Of what adds rows to the
+tokens, `cartridge` is not compared, as its start, what a text leaves in the cache, cannot be measured yet; its formula
+is that of `prefix_tuning` with the first rows stopped, and held to numpy. PEFT has no DistilBERT with prefixes."""

@@ -11,6 +11,7 @@ import torch
 from tests.parity import lycoris_methods, lycoris_pair, peft_methods, peft_pair
 from tests.parity.peft_methods import Configuration, Method
 from tests.parity.peft_pair import Pair
+from tests.parity.prompt_methods import PromptMethod
 from tests.parity.starts import Fresh, fresh_lycoris, fresh_peft
 
 
@@ -35,6 +36,6 @@ def all_methods() -> Iterator[tuple[Reference, Method]]:
     yield from ((LYCORIS, method) for method in lycoris_methods.METHODS)
 
 
-def tolerances(method: Method) -> list[tuple[torch.dtype, float]]:
+def tolerances(method: Method | PromptMethod) -> list[tuple[torch.dtype, float]]:
     """The dtypes in which a method is compared, and the relative deviation that is allowed there."""
     return [(torch.float32, SINGLE), *([(torch.float64, method.double)] if method.double else [])]

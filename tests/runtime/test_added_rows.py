@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from torch.utils.data import Dataset
 
 import specdsl
-from specdsl.errors import SpecMergeError, SpecNotBuiltError, SpecTargetError
+from specdsl.errors import SpecMergeError, SpecNotBuiltError, SpecSettingError, SpecTargetError
 from specdsl.runtime.adapter import Adapter
 from tests.runtime.growing import IDS, RIGHT, SPEC, factors, inputs, logits, model_of, prefixed, prompted
 from tests.runtime.small_models import base_state, same
@@ -167,7 +167,10 @@ def test_the_trainer_lowers_the_loss(name: str, class_name: str | None, way: str
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], list[str], str]] = {
-    "keys of deberta": ("deberta-v2", {}, ["attention.key", "attention.value"], "of a deberta-v2 model"),
+    "keys of deberta": (
+        "deberta-v2", {}, ["attention.key", "attention.value"],
+        "of a deberta-v2 model: its attention scores every key by its distance from the query too",
+    ),
     "keys alone": ("bert", {}, ["attention.key"], "3 rows more than the attention.value beside it"),
     "queries": ("bert", {}, ["attention.query"], "cannot have rows beside those of the tokens"),
     "the mlp": ("gpt2", {}, ["mlp.up"], "cannot have rows beside those of the tokens"),
@@ -199,6 +202,33 @@ def test_a_model_that_is_not_known_to_take_rows_is_refused_by_its_type(
     model = transformers.AutoModel.from_config(transformers.AutoConfig.for_model(kind, **settings))
     with pytest.raises(SpecTargetError, match=f"of a {kind} model"):
         specdsl.attach(model, SPEC, on=role.split(", "))
+
+
+NO_ROOM: dict[str, tuple[str, dict[str, Any], str, str]] = {
+    "a prompt": ("bert", {"max_position_embeddings": 40}, "embedding", "45 rows .* BertModel has 40 positions"),
+    "the last place": ("gpt2", {"n_positions": 45}, "embedding", "GPT2Model has 45 positions"),
+    "positions from 2 on": ("roberta", {"max_position_embeddings": 47}, "embedding", "RobertaModel has 45 positions"),
+    "a prefix": ("bert", {"max_position_embeddings": 40}, "attention.key, attention.value", "BertModel has 40"),
+}
+
+
+@pytest.mark.parametrize("case", NO_ROOM)
+def test_rows_that_leave_no_place_for_a_token_are_refused_where_they_are_attached(case: str) -> None:
+    name, values, roles, message = NO_ROOM[case]
+    model = model_of(name, **values)
+    with pytest.raises(SpecSettingError, match=message) as caught:
+        specdsl.attach(model, SPEC, on=roles.split(", "), k=45)
+    assert not any(".specdsl" in key for key in dict(model.named_modules()))
+    most = int(str(caught.value.hint).split()[2])
+    specdsl.attach(model, SPEC, on=roles.split(", "), k=most, dtype="float64")
+    assert model(input_ids=IDS[:, :1]).logits.shape[1] == 1
+
+
+def test_rows_of_several_adapters_share_the_positions() -> None:
+    model = model_of("bert", max_position_embeddings=40)
+    specdsl.attach(model, SPEC, on="embedding", k=25)
+    with pytest.raises(SpecSettingError, match="45 rows in front of the tokens leave no place"):
+        specdsl.attach(model, SPEC, on=["attention.key", "attention.value"], k=20, name="second")
 
 
 def test_rows_behind_the_tokens_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -156,6 +157,24 @@ def test_the_same_spec_serves_every_size() -> None:
     adapter = specdsl.attach(mlp(), LORA)
     shapes = {place + name: tuple(value.shape) for place, name, value in adapter.factors()}
     assert shapes == {"0A": (6, 2), "0B": (2, 5), "2A": (5, 2), "2B": (2, 4)}
+
+
+def test_pieces_of_a_shared_vector_lie_one_behind_the_other() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3), nn.Linear(3, 5)).double()
+    before = copy.deepcopy(model)
+    text = "shared v ~ ones | W' = W @ diag(split(v, layers(m))[layer])"
+    adapter = specdsl.attach(model, text, on=["re:0", "re:1", "re:2"], dtype="float64")
+    ((_, _, v),) = adapter.trained_factors()
+    assert (v.shape, adapter.trainable_parameters) == ((12,), 12)
+    with torch.no_grad():
+        v.copy_(torch.randn(12))
+    x = expected = torch.randn(2, 6, dtype=torch.float64)
+    for layer, piece in zip(before, v.split([4, 3, 5]), strict=True):
+        expected = (expected @ layer.weight.T) * piece + layer.bias
+    assert_close(model(x), expected)
+    adapter.merge()
+    assert_close(model(x), expected)
 
 
 def test_a_shared_factor_is_one_tensor() -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+import specdsl
 from specdsl.errors import SpecSettingError
 from tests.runtime.growing import (
     DECODERS,
@@ -20,6 +21,7 @@ from tests.runtime.growing import (
     MODELS,
     RIGHT,
     SEQ2SEQ,
+    SPEC,
     K,
     factors,
     inputs,
@@ -54,20 +56,11 @@ def put(name: str, found: list[Tensor], table: Tensor) -> None:
                 factor.copy_(halves[:, place])
 
 
-def without_relative_positions(model: Any) -> Any:
-    """T5 with its bias at zero: PEFT gives it to prefixes too, which have none here."""
-    with torch.no_grad():
-        for key, value in model.named_parameters():
-            if "relative_attention_bias" in key:
-                value.zero_()
-    return model
-
-
 @by_peft
 @pytest.mark.parametrize(("name", "attention"), WITH)
 def test_a_prefix_gives_the_logits_of_peft(name: str, attention: str) -> None:
     pytest.importorskip("peft")
-    model = without_relative_positions(model_of(name, attn_implementation=attention))
+    model = model_of(name, attn_implementation=attention)
     other, table = of_peft(model, "PrefixTuningConfig", name)
     put(name, factors(prefixed(model, name)), table)
     expected, found = logits(other, **inputs(name)), logits(model, **inputs(name))
@@ -153,6 +146,44 @@ def test_another_attention_is_refused_by_name() -> None:
     config._attn_implementation = "flex_attention"
     with pytest.raises(SpecSettingError, match="under the attention `flex_attention`"):
         model(input_ids=IDS)
+
+
+@pytest.mark.parametrize(("name", "attention"), [("t5", "encoder.block.0.layer.0.SelfAttention"),
+                                                 ("bert", "bert.encoder.layer.0.attention.self")])  # fmt: skip
+def test_an_attention_that_its_projections_give_no_rows_says_so(name: str, attention: str) -> None:
+    model = model_of(name)
+    specdsl.attach(model, SPEC, on=["encoder.attention.key", "encoder.attention.value"] if name == "t5" else
+                   ["attention.key", "attention.value"], dtype="float64")  # fmt: skip
+    projection = "k" if name == "t5" else "key"
+    adapted = model.get_submodule(f"{attention}.{projection}")
+
+    def forget(*_: Any) -> None:
+        adapted.specdsl.take_rows()
+
+    adapted.register_forward_hook(forget)
+    with pytest.raises(SpecSettingError, match=f"has been given no rows by its `{projection}` in this pass"):
+        model(**inputs(name))
+
+
+@pytest.mark.parametrize("tower", ["encoder", "decoder"])
+def test_the_rows_of_t5_are_as_far_away_as_tokens_in_their_place(tower: str) -> None:
+    model = model_of("t5", attn_implementation="eager")
+    stack = model.get_submodule(tower)
+    attention = stack.block[1].layer[0].SelfAttention
+    bias = stack.block[0].layer[0].SelfAttention.compute_bias(5 + K, 5 + K)[:, :, K:].detach()
+    x = torch.randn(2, 5, 32, dtype=torch.float64)
+    base = copy.deepcopy(attention)
+    adapter = specdsl.attach(model, SPEC, on=[f"{tower}.attention.key", f"{tower}.attention.value"], layers=1,
+                             dtype="float64")  # fmt: skip
+    P, R = factors(adapter)
+
+    def heads(rows: Tensor) -> Tensor:
+        return rows.reshape(2, -1, 4, 8).transpose(1, 2)
+
+    keys, values = torch.cat([P.expand(2, K, 32), base.k(x)], 1), torch.cat([R.expand(2, K, 32), base.v(x)], 1)
+    weights = (heads(base.q(x)) @ heads(keys).mT + bias).softmax(-1)
+    expected = base.o((weights @ heads(values)).transpose(1, 2).reshape(2, 5, 32))
+    assert_close(attention(x, position_bias=bias[..., K:])[0], expected, rtol=1e-12, atol=1e-12)
 
 
 def test_rows_that_no_attention_takes_are_an_error() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from tests.runtime.growing import (
     MODELS,
     RIGHT,
     SEQ2SEQ,
+    SPEC,
     K,
     factors,
     inputs,
@@ -248,6 +252,48 @@ def test_what_reads_across_tokens_does_not_go_on_from_a_cache() -> None:
     with pytest.raises(SpecSettingError, match="cannot go on from a cache"):
         model.generate(IDS, **options)
     assert model.generate(IDS, **options, use_cache=False).shape[1] <= 8
+
+
+# -------------------------------------------------------------------------------------------- threads
+
+
+def together(model: Any, name: str, calls: Sequence[dict[str, Any]]) -> list[Any]:
+    """Every call in a thread of its own, all of them at the same module at once."""
+    meeting = threading.Barrier(len(calls), timeout=60)
+
+    def meet(*_: Any) -> None:
+        meeting.wait()
+
+    handle = model.get_submodule(name).register_forward_hook(meet)
+    try:
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(lambda call: logits(model, **call), calls))
+    finally:
+        handle.remove()
+
+
+AT_ONCE: dict[str, tuple[str, str]] = {
+    "a prompt": ("transformer.wte", "embedding"),
+    "a prefix": ("transformer.h.0.attn.c_attn", "attention.qkv"),
+}
+
+
+@pytest.mark.parametrize("case", AT_ONCE)
+def test_rows_in_several_threads_are_those_of_each(case: str) -> None:
+    meeting, role = AT_ONCE[case]
+    model = model_of("gpt2")
+    specdsl.attach(model, SPEC, on=role, dtype="float64")
+    calls: list[dict[str, Any]] = [{"input_ids": IDS}, {"input_ids": IDS[:1, :2]}, {"input_ids": IDS.repeat(2, 1)}]
+    expected = [logits(model, **call) for call in calls]
+    assert_close(together(model, meeting, calls), expected)
+
+
+def test_the_padding_of_several_threads_is_that_of_each() -> None:
+    model = model_of("bert")
+    move(specdsl.attach(model, MIXING["attention"], on="mlp.down", r=2, dtype="float64"))
+    calls = [inputs("bert"), inputs("bert", torch.ones_like(RIGHT)), {"input_ids": IDS[:1, :2]}]
+    expected = [logits(model, **call) for call in calls]
+    assert_close(together(model, "bert.embeddings", calls), expected)
 
 
 def test_switched_off_it_asks_nothing_of_a_pass() -> None:

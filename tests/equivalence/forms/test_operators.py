@@ -22,8 +22,9 @@ WITH_FORM = sorted(name for name, operator in ALL.items() if operator.form is no
 WITHOUT = {
     "abs", "balanced", "bottom", "butterfly", "ceil", "choice", "circulant", "clamp", "cos", "count", "cubic", "eigh",
     "exp", "fft2", "floor", "gather", "gelu", "householder", "ifft2", "kaiming", "keep", "layernorm", "ldu", "log",
-    "lu", "max", "min", "near_root", "normal", "orth", "orthogonal", "pairs", "pinv", "qr", "quantise", "real", "relu",
-    "sigmoid", "sign", "silu", "sin", "skew_from", "softmax", "svd", "tanh", "times_kron", "top", "uniform", "xavier",
+    "lower_from", "lu", "max", "min", "near_root", "normal", "orth", "orthogonal", "pairs", "pinv", "qr", "quantise",
+    "real", "relu", "sigmoid", "sign", "silu", "sin", "skew_from", "softmax", "svd", "sym_from", "tanh", "times_kron",
+    "top", "uniform", "xavier",
 }  # fmt: skip
 """What stays an atom of its own: functions of entries, decompositions, choices, random starts."""
 ROUNDS = 8
