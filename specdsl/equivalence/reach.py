@@ -212,8 +212,8 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
     result.equal = equal_up_to_names(one, other)
     if result.equal is not None:
         return
-    result.a_in_b = contained(one, other, _known_rank(a, b, result))
-    result.b_in_a = contained(other, one, _known_rank(b, a, result))
+    result.a_in_b = _certificate(result.a, one, other, _known_rank(a, b, result))
+    result.b_in_a = _certificate(result.b, other, one, _known_rank(b, a, result))
     if result.a_in_b is None:
         result.a_not_in_b = _why_not(a, one, other, result)
     if result.b_in_a is None:
@@ -224,6 +224,11 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
         result.b_not_in_a = result.b_not_in_a.between("b", "a")
     if result.a_in_b is None and result.b_in_a is None:
         result.translate = _is_translate(one, other)
+
+
+def _certificate(own: Image, one: Image, other: Image, known: KnownRank | None) -> Certificate | None:
+    """That every value of a spec is one of another: over its reduced factors, or over those that it has."""
+    return contained(one, other, known) or (contained(own, other, known) if own.factors != one.factors else None)
 
 
 def _why_not(subject: Subject, one: Image, other: Image, result: Reach) -> Separation | None:

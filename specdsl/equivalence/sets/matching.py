@@ -216,6 +216,22 @@ def _spread(name: str, space: Space, wanted: Space, world: World) -> Iterator[tu
             yield f"diag({name})", arrays.einsum(f"{own},ab->ab", value, values.eye(*wanted.axes, world))
 
 
+def _cut(name: str, space: Space, wanted: Space, world: World) -> Iterator[tuple[str, Form]]:
+    """A factor with one axis cut into blocks, as `B : r x m` for `3 x r x m/3`."""
+    if wanted.rank is not None or wanted.orthonormal or len(space.axes) != len(wanted.axes) - 1:
+        return
+    for outer, inner in itertools.permutations(range(len(wanted.axes)), 2):
+        rest = [axis for axis in range(len(wanted.axes)) if axis not in (outer, inner)]
+        for order in itertools.permutations([*rest, inner]):
+            joined = wanted.axes[outer] * wanted.axes[inner]
+            if tuple(joined if axis == inner else wanted.axes[axis] for axis in order) != space.axes:
+                continue
+            slots = [slot_of(size) for size in wanted.axes]
+            own = tuple((*slots[outer], *slots[inner]) if axis == inner else slots[axis] for axis in order)
+            term = Term(ONE, (Atom(space.key(name), own),), tuple(slots))
+            yield f"blocks of {name}", Form.of(wanted.axes, [term], world)
+
+
 def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
     """Values over the factors of a that a factor of b may take: factors of its shape, ones, the identity, zeros."""
     from specdsl.equivalence.sets import values
@@ -233,6 +249,7 @@ def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
         if len(space.axes) == 2 and space.axes[::-1] == wanted.axes:
             found.append((f"{name}.T", values.factor(name, space, a.world, (1, 0))))
         found += _spread(name, space, wanted, a.world)
+        found += _cut(name, space, wanted, a.world)
         if len(space.axes) == len(wanted.axes) and space.axes != wanted.axes and _holds_zeros(wanted):
             short = [axis for axis in range(len(space.axes)) if space.axes[axis] != wanted.axes[axis]]
             if len(short) == 1 and a.world.at_most(space.axes[short[0]], wanted.axes[short[0]]):
