@@ -9,9 +9,9 @@ from pathlib import Path
 from specdsl.equivalence.cells import Question, question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.differences import differences, penalties
+from specdsl.equivalence.evidence import certificate, conditions
 from specdsl.equivalence.pointwise import pointwise
 from specdsl.equivalence.reach import Bounds, Reach, reach
-from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
 from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict
@@ -135,12 +135,11 @@ def _set(asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...]) ->
     relation = reaches[0].relation if len(set(relations.values())) == 1 else "?"
     closure = closures.pop() if len(closures) == 1 else "?"
     first = reaches[len(reaches) // 2]
-    lines, conditions = _evidence(first)
     status: Status = "unknown" if relation == "?" else "refuted" if relation == "x" else "proved"
     translate = all(one.translate for one in reaches)
     reason = _reason(first, relation, relations)
     return SetResult(
-        relation, status, lines, None, tuple(dict.fromkeys([*assumed, *conditions])), reason,
+        relation, status, certificate(reaches), None, tuple(dict.fromkeys([*assumed, *conditions(reaches)])), reason,
         closure=closure, translate=translate, by_shape={} if len(set(relations.values())) == 1 else relations,
     )  # fmt: skip
 
@@ -154,40 +153,3 @@ def _reason(first: Reach, relation: str, relations: Mapping[str, str]) -> str:
     if relation == "=":
         return "every value of one is a value of the other, by exact substitutions"
     return "; ".join(said)
-
-
-def _evidence(first: Reach) -> tuple[tuple[str, ...], list[str]]:
-    lines: list[str] = []
-    conditions: list[str] = []
-    if first.equal is not None and first.pointwise is None:
-        for name, image in (("a", first.a_reduced), ("b", first.b_reduced)):
-            assert image is not None
-            lines += _steps(name, image)
-            conditions += [step.condition for step in image.steps if step.condition]
-        lines.append(f"both are then {_value(first.a_reduced)} ({first.equal.text()})")
-        return tuple(lines), conditions
-    for title, certificate in (("a in b", first.a_in_b), ("b in a", first.b_in_a)):
-        if certificate is not None:
-            for name, image in (("a", first.a_reduced), ("b", first.b_reduced)):
-                assert image is not None
-                if title == "a in b" or not first.a_in_b:
-                    lines += _steps(name, image)
-                    conditions += [step.condition for step in image.steps if step.condition]
-            lines += [f"{title}: {line}" for line in certificate.lines()]
-    return tuple(lines), conditions
-
-
-def _steps(name: str, image: Image) -> list[str]:
-    found = []
-    for step in image.steps:
-        down = ", ".join(f"{old} = {new}" for old, new in step.down.items())
-        up = ", ".join(f"{new} := {old}" for new, old in step.up.items())
-        found.append(f"{name}: {up} ({step.rule}; back: {down})")
-    return found
-
-
-def _value(image: Image | None) -> str:
-    from specdsl.equivalence.forms.text import form_text
-
-    assert image is not None
-    return ", ".join(f"{name} = {form_text(form)}" for name, form in image.forms.items())
