@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from specdsl.equivalence.cells import Question, question
 from specdsl.equivalence.conditions import Conditions
+from specdsl.equivalence.consistency import refuse_contradictions
 from specdsl.equivalence.differences import differences, penalties
-from specdsl.equivalence.evidence import certificate, conditions
+from specdsl.equivalence.evidence import certificate, conditions, reason
 from specdsl.equivalence.pointwise import pointwise
 from specdsl.equivalence.reach import Bounds, Reach, reach
+from specdsl.equivalence.size_texts import reads_rank, sizes_text
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
 from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict
 from specdsl.errors import SpecSettingError
 from specdsl.printing.text import spec_line
 from specdsl.spec import Spec, parse
-
-
-class Contradiction(RuntimeError):
-    """The checker proved two things that exclude each other; nothing that it says can be trusted then."""
 
 
 def equivalent(
@@ -63,7 +61,7 @@ def equivalent(
             break
         reaches.append(reach(asked.a, asked.b, cell, only_pointwise=sense == "pointwise"))
     is_complete = len(reaches) == len(asked.cells)
-    assumed = tuple(dict.fromkeys([*asked.texts, *_defaults(asked)]))
+    assumed = tuple(dict.fromkeys([*_said(asked), *_defaults(asked)]))
     wanted = sense is None
     late = "not decided in the time given" if not is_complete else "not asked for"
     found_pointwise = (
@@ -84,43 +82,41 @@ def equivalent(
             identity_b=other.facts.starts_at_base,
         )
     )  # fmt: skip
-    _refuse_contradiction(found_pointwise, found_set)
+    refuse_contradictions(asked.a, asked.b, found_pointwise, found_set, found_start, reaches)
     return Verdict(
         str(a) if not isinstance(a, Spec) else a.label, str(b) if not isinstance(b, Spec) else b.label,
         spec_line(one.tree), spec_line(other.tree),
-        found_pointwise, found_set, found_start, _dimension(reaches),
+        found_pointwise, found_set, found_start, _dimension(asked, reaches),
         str(one.facts.trained + one.facts.shared), str(other.facts.trained + other.facts.shared),
         penalties(asked.a, asked.b, reaches), differences(asked.a, asked.b), assumed,
         time.perf_counter() - began,
     )  # fmt: skip
 
 
+def _said(asked: Question) -> Iterator[str]:
+    """What the user and the specs say of sizes; of a rank that nothing reads nothing."""
+    for text in asked.texts:
+        text = text.replace("min(m, n)", "min(n, m)")
+        if text in asked.conditions.texts or text != "r <= min(n, m)" or any(map(reads_rank, (asked.a, asked.b))):
+            yield text
+
+
 def _defaults(asked: Question) -> list[str]:
     said = [] if asked.conditions else ["W generic of full rank, with distinct singular values that are not zero"]
-    shown = [
-        f"{cell.name}: {', '.join(_sizes(cell.samples[0]))}{' and larger' if len(cell.samples) > 1 else ''}"
-        for cell in asked.cells
-    ]
-    return [*said, "sizes " + "; ".join(shown)]
+    for cell in asked.cells:
+        where = sizes_text(asked.a, asked.b, cell.samples[0])
+        said.append(f"{' '.join(cell.name)}, for {where}{' and larger sizes' if len(cell.samples) > 1 else ''}")
+    return said
 
 
-def _sizes(sample: Mapping[str, object]) -> list[str]:
-    return [f"{name} = {sample[name]}" for name in ("n", "m", "r") if name in sample]
-
-
-def _refuse_contradiction(one: Result, other: SetResult) -> None:
-    if one.relation == "=" and one.status == "proved" and other.relation in ("<", ">", "x"):
-        raise Contradiction("the checker proved that two specs are equal, and that their sets are not")
-
-
-def _dimension(reaches: Sequence[Reach]) -> Dimension:
+def _dimension(asked: Question, reaches: Sequence[Reach]) -> Dimension:
     if not reaches:
         return Dimension(None, None, "")
     last = reaches[len(reaches) // 2]
     one, other = last.dimensions
     return Dimension(
         _shown_dimension(one), _shown_dimension(other),
-        ", ".join(_sizes(last.sizes)), bool(one and one.is_known), bool(other and other.is_known),
+        sizes_text(asked.a, asked.b, last.sizes), bool(one and one.is_known), bool(other and other.is_known),
     )  # fmt: skip
 
 
@@ -134,22 +130,10 @@ def _set(asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...]) ->
     closures = {one.closure for one in reaches}
     relation = reaches[0].relation if len(set(relations.values())) == 1 else "?"
     closure = closures.pop() if len(closures) == 1 else "?"
-    first = reaches[len(reaches) // 2]
     status: Status = "unknown" if relation == "?" else "refuted" if relation == "x" else "proved"
     translate = all(one.translate for one in reaches)
-    reason = _reason(first, relation, relations)
     return SetResult(
-        relation, status, certificate(reaches), None, tuple(dict.fromkeys([*assumed, *conditions(reaches)])), reason,
+        relation, status, certificate(reaches), None, tuple(dict.fromkeys([*assumed, *conditions(reaches)])),
+        reason(asked, reaches, relation),
         closure=closure, translate=translate, by_shape={} if len(set(relations.values())) == 1 else relations,
     )  # fmt: skip
-
-
-def _reason(first: Reach, relation: str, relations: Mapping[str, str]) -> str:
-    if relation == "?" and len(set(relations.values())) > 1:
-        return "it depends on the shape: " + ", ".join(f"{name}: {found}" for name, found in relations.items())
-    if relation == "?":
-        return first.problem or "neither a certificate nor an invariant was found"
-    said = [one.says for one in (first.a_not_in_b, first.b_not_in_a) if one is not None]
-    if relation == "=":
-        return "every value of one is a value of the other, by exact substitutions"
-    return "; ".join(said)

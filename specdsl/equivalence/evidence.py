@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from specdsl.equivalence.cells import Question
 from specdsl.equivalence.forms.form import Form
 from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.sets.invariants import shown
 from specdsl.equivalence.sets.substitution import renamed_factors, substitution
+from specdsl.equivalence.size_texts import rank_hint, sizes_text
 
 
 def certificate(reaches: Sequence[Reach]) -> tuple[str, ...]:
@@ -135,3 +138,32 @@ def _steps(name: str, image: Image | None) -> list[str]:
 def _value(image: Image | None) -> str:
     assert image is not None
     return ", ".join(f"{name} = {form_text(form)}" for name, form in image.forms.items())
+
+
+# ------------------------------------------------------------------------------------------------ reasons
+
+
+def reason(asked: Question, reaches: Sequence[Reach], relation: str) -> str:
+    """Why the sets relate so, or why that is unknown."""
+    if relation == "?":
+        return "; ".join(filter(None, (_why_unknown(reaches), rank_hint(asked))))
+    if relation == "=":
+        return "every value of one is a value of the other, by exact substitutions"
+    first = reaches[len(reaches) // 2]
+    found = [one for one in (first.a_not_in_b, first.b_not_in_a) if one is not None]
+    says = dict.fromkeys(one.says.replace(f" ({shown(one.sizes)})", "") for one in found)
+    return f"{'; '.join(says)} ({sizes_text(asked.a, asked.b, found[0].sizes)})" if found else ""
+
+
+def _why_unknown(reaches: Sequence[Reach]) -> str:
+    if len({one.relation for one in reaches}) > 1:
+        return "it depends on the shape"
+    first = reaches[len(reaches) // 2]
+    if first.problem:
+        return first.problem
+    known = [text for text, holds in (
+        ("a is contained in b", first.a_in_b), ("b is contained in a", first.b_in_a),
+        ("a is not contained in b", first.a_not_in_b), ("b is not contained in a", first.b_not_in_a),
+    ) if holds is not None]  # fmt: skip
+    rest = "whether it is equal" if first.a_in_b or first.b_in_a else "the other direction"
+    return f"{known[0]}; {rest} is not known" if known else "neither a certificate nor an invariant was found"

@@ -20,7 +20,7 @@ def test_the_card_has_every_part() -> None:
         "a: A = [    1 ]    B = [ 10  0 ]    W' = [ 12  0 ]",
         "dimension: a 18, b >= 23 at n = 6, m = 5, r = 2",
         "  b: m*r + m + n*r",
-        "assumptions: generic W, r >= 2, no zero column in W",
+        "assumptions\n  generic W\n  r >= 2\n  no zero column in W",
         "time: 0.12 s",
     ):
         assert part in text

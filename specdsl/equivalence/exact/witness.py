@@ -19,7 +19,7 @@ from specdsl.equivalence.exact.generic import Kind
 from specdsl.equivalence.exact.points import Coupling, Point, Side, sample, values
 from specdsl.equivalence.exact.rational import Rationals
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
-from specdsl.equivalence.exact.shapes import is_open, meets
+from specdsl.equivalence.exact.shapes import is_open, meets, read_sizes
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import Witness
 from specdsl.ir import Apply, topological
@@ -238,9 +238,16 @@ def _witness(point: Point, pair: Pair, all_renamings: bool, each: bool = False) 
     value_a = {name: _texts(value) for name, value in a.values.items()}
     value_b = {name: _texts(value) for name, value in b.values.items()}
     sizes = {name: str(value) for name, value in point.environment.items() if name not in ("layer", "layers")}
+    hyper = [hyper_texts(side) for side in point.sides]
     return Witness(
-        sizes, site, _texts_of(a), _texts_of(b), value_a, value_b, _says(value_a, value_b, all_renamings, each)
+        sizes, site, _texts_of(a), _texts_of(b), value_a, value_b, _says(value_a, value_b, all_renamings, each), *hyper
     )
+
+
+def hyper_texts(side: Side) -> dict[str, str]:
+    """The hyper-parameters of a spec at a point, those that its text reads."""
+    return {name: str(side.sizes.values[name]) for name in side.subject.ir.hyper
+            if name in side.sizes.values and name in read_sizes(side.subject.ir)}  # fmt: skip
 
 
 def _says(a: Mapping[str, Any], b: Mapping[str, Any], all_renamings: bool, each: bool) -> str:
@@ -249,7 +256,7 @@ def _says(a: Mapping[str, Any], b: Mapping[str, Any], all_renamings: bool, each:
             if one != other:
                 width = len(a[name][0]) if name != "b'" and not isinstance(a[name][0], str) else 0
                 where = f"{place // width + 1}, {place % width + 1}" if width else f"{place + 1}"
-                said = f"{name}[{where}] is {one} for the first spec and {other} for the second"
+                said = f"{name}[{where}] is {one} in a and {other} in b"
                 if all_renamings:
                     return f"{said}; it differs however the factors are paired"
                 return f"{said}; other pairings of the factors differ at other points" if each else said

@@ -92,8 +92,9 @@ def key_text(key: Key) -> str:
     inner = ", ".join(form_text(argument) for argument in key.arguments)
     if key.name == "entries":
         return f"({inner})"
+    name = key.name.removeprefix("full-rank ")
     settings = "".join(f", {option}" for option in key.options)
-    return f"{key.name}({inner}{settings})"
+    return f"{name}({inner}{settings})"
 
 
 # ------------------------------------------------------------------------------------------------ blocks

@@ -189,6 +189,9 @@ def _too_large_rank(a: Image, b: Image, sizes: Environment) -> Separation | None
                     point = FieldPoint(sizes, seed).over(a).over(b)
                     found = _rank_of(a.forms[target], constant, quotient, flattening, point)
                     if found > bound:
+                        less = form_text(constant)
+                        moved = f"{target} - {less}" if len(constant.terms) == 1 else f"{target} - ({less})"
+                        text = text.replace("what is added to the fixed part", moved).replace("the value", target)
                         what = text if quotient is None else f"{text}, entries divided by {quotient.key.name}"
                         return Separation(
                             f"{what} has rank at most {bound} for every value of (other), and {found} for one of (one) "

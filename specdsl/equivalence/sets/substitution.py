@@ -6,6 +6,7 @@ that comes out is put into b and compared with a exactly, so nothing here has to
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 from specdsl.equivalence.forms.arrays import FormArrays
@@ -17,7 +18,7 @@ from specdsl.equivalence.sets.image import Image, Space, Step
 from specdsl.equivalence.sets.matching import Renaming
 from specdsl.equivalence.sets.patterns import places_of
 
-RIGHT_INVERSE = "pinv"
+INVERSE = "full-rank pinv"
 
 
 def substitution(a: Image, b: Image, reduced: tuple[Image, Image], found: Mapping[str, Form]) -> dict[str, Form] | None:
@@ -153,20 +154,20 @@ def _undone(name: str, space: Space, new: Form, value: Form, world: World) -> di
 def _inverse_times(matrix: Atom, open_axis: int, at: int, space: Space, value: Form) -> Form:
     """The value with an axis multiplied by what undoes a matrix of full rank."""
     key, world = matrix.key, value.world
-    in_front = atom_form(key, key.axes, world)
-    in_front = in_front if open_axis == 0 else in_front.transposed((1, 0))
+    plain = atom_form(key, key.axes, world)
     if (1 - open_axis) in key.orthonormal:
-        inverse = in_front.transposed((1, 0))
+        inverse = plain.transposed((1, 0))
     else:
-        axes = in_front.axes[::-1]
-        inverse = atom_form(Key("operator", RIGHT_INVERSE, axes, (), (in_front,)), axes, world)
+        axes = key.axes[::-1]
+        inverse = atom_form(Key("operator", INVERSE, axes, (), (plain,)), axes, world)
+    inverse = inverse if open_axis == 0 else inverse.transposed((1, 0))
     letters = "abcdefg"[: len(space.axes)]
     turned = letters.replace(letters[at], "z")
     return FormArrays(world).einsum(f"{letters[at]}z,{turned}->{letters}", inverse, value)
 
 
 def _undone_inverses(form: Form) -> Form:
-    """The form with `W@pinv(W)` as the identity: pinv stands for what undoes a W of full row rank from the right."""
+    """The form with `W@pinv(W)` of a wide W, and `pinv(W)@W` of a tall one, as the identity: W has full rank."""
     terms, changed = [], False
     for term in form.terms.values():
         after = _without_inverse(term, form.world)
@@ -176,23 +177,35 @@ def _undone_inverses(form: Form) -> Form:
 
 
 def _without_inverse(term: Term, world: World) -> Term | None:
-    for inverse in term.atoms:
-        if inverse.key.name != RIGHT_INVERSE or inverse.power != 1:
+    inverses = [atom for atom in term.atoms if atom.key.name == INVERSE and atom.power == 1]
+    for inverse, other in itertools.product(inverses, term.atoms):
+        rows, columns = inverse.key.axes[::-1]
+        if _inverted(inverse) != other.key or other.power != 1:
             continue
-        (inner,) = inverse.key.arguments[0].terms.values()
-        (matrix,) = inner.atoms
-        open_axis = matrix.slots.index(inner.out[0])
-        for other in term.atoms:
-            if other.key != matrix.key or other.power != 1 or other.slots[1 - open_axis] != inverse.slots[0]:
+        for inner in (0, 1):
+            long, short = (columns, rows) if inner else (rows, columns)
+            shared = other.slots[inner]
+            if not world.at_most(short, long) or shared != inverse.slots[1 - inner] or len(shared) != 1:
                 continue
-            (place,) = other.slots[1 - open_axis]
-            if places_of(term, place.var) != 2 or place.var.size != inverse.key.axes[0] or place.offset != ZERO:
+            (place,) = shared
+            if places_of(term, place.var) != 2 or place.var.size != long or place.offset != ZERO:
                 continue
-            by = unified(other.slots[open_axis], inverse.slots[1], world.at_most)
+            by = unified(other.slots[1 - inner], inverse.slots[inner], world.at_most)
             if by is not None:
                 rest = tuple(atom for atom in term.atoms if atom is not inverse and atom is not other)
                 return Term(term.coefficient, rest, term.out).replaced(by)
     return None
+
+
+def _inverted(inverse: Atom) -> Key | None:
+    """The matrix that an inverse is of, where it is one of the module's or drawn."""
+    (argument,) = inverse.key.arguments
+    if len(argument.terms) != 1:
+        return None
+    (term,) = argument.terms.values()
+    if len(term.atoms) != 1 or term.coefficient != ONE or term.atoms[0].slots != term.out or term.atoms[0].power != 1:
+        return None
+    return term.atoms[0].key
 
 
 def _beside(value: Form, matrix: Atom, open_axis: int, at: int, space: Space) -> Form | None:
