@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from specdsl.equivalence.matrices import named_blocks, side_by_side
 
 if TYPE_CHECKING:
-    from specdsl.equivalence.verdict import Dimension, Result, Verdict, Witness
+    from specdsl.equivalence.verdict import Dimension, Verdict, Witness
 
 WIDTH = 100
 """Of a card that no terminal limits."""
@@ -82,7 +82,9 @@ def sections(verdict: Verdict) -> Iterator[Section]:
             yield Section(f"certificate, {_NAMES[sense]}", result.certificate)
     for sense, result in results.items():
         if result.witness is not None:
-            yield Section(f"witness, {_NAMES[sense]}: {_sizes(result.witness)}", _said(result), result.witness)
+            yield _of_witness(_NAMES[sense], result.witness)
+    if verdict.set.other_witness is not None:
+        yield _of_witness("reachable set", verdict.set.other_witness)
     yield Section("dimension", _dimension(verdict.dimension))
     yield Section("parameters", (f"a: {verdict.parameters_a}", f"b: {verdict.parameters_b}"))
     for heading, lines in (("penalties", verdict.penalties), ("other differences", verdict.differences)):
@@ -91,6 +93,11 @@ def sections(verdict: Verdict) -> Iterator[Section]:
     assumed = dict.fromkeys([*verdict.assumptions, *(one for r in results.values() for one in r.assumptions)])
     yield Section("assumptions", tuple(assumed) or ("none",))
     yield Section("time", (f"{verdict.seconds:.2f} s",))
+
+
+def _of_witness(sense: str, witness: Witness) -> Section:
+    heading = f"witness, {sense}: {_sizes(witness)}"
+    return Section(heading, (witness.says,) if witness.says else (), witness)
 
 
 def witness_lines(witness: Witness, width: int) -> list[str]:
@@ -167,10 +174,6 @@ def _wrapped(text: str, width: int, first: str, later: str) -> list[str]:
 
 def _joined(*reasons: str) -> str:
     return "; ".join(reason.strip().rstrip(".") for reason in reasons if reason.strip())
-
-
-def _said(result: Result) -> tuple[str, ...]:
-    return (result.witness.says,) if result.witness is not None and result.witness.says else ()
 
 
 def _closure(verdict: Verdict) -> str:

@@ -13,10 +13,11 @@ from specdsl.equivalence.differences import differences, penalties
 from specdsl.equivalence.evidence import certificate, conditions, reason
 from specdsl.equivalence.pointwise import pointwise
 from specdsl.equivalence.reach import Bounds, Reach, reach
+from specdsl.equivalence.set_witness import set_witness
 from specdsl.equivalence.size_texts import reads_rank, sizes_text
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
-from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict
+from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict, Witness
 from specdsl.errors import SpecSettingError
 from specdsl.printing.text import spec_line
 from specdsl.spec import Spec, parse
@@ -31,6 +32,7 @@ def equivalent(
     shape: Mapping[str, int] | None = None,
     sense: Sense | None = None,
     budget: float | None = None,
+    with_evidence: bool = True,
 ) -> Verdict:
     """How two specs relate: as functions of their factors, as reachable sets, and at the start.
 
@@ -41,6 +43,7 @@ def equivalent(
         shape: fixed sizes.
         sense: the only sense that is wanted; the others may stay unknown.
         budget: seconds, after which what is not decided stays unknown.
+        with_evidence: whether certificates and witnesses of reachable sets are written out.
 
     Raises:
         SpecError: a spec or a condition is wrong.
@@ -70,7 +73,7 @@ def equivalent(
         else Result("?", "unknown", assumptions=assumed, reason=late)
     )
     found_set = (
-        _set(asked, reaches, assumed)
+        _set(asked, reaches, assumed, with_evidence)
         if (wanted or sense == "set") and is_complete
         else SetResult("?", "unknown", assumptions=assumed, reason=late)
     )
@@ -125,15 +128,27 @@ def _shown_dimension(bounds: Bounds | None) -> int | None:
     return bounds.low if bounds and bounds.is_rigorous and (bounds.low or bounds.is_known) else None
 
 
-def _set(asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...]) -> SetResult:
+def _set(
+    asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...], with_evidence: bool
+) -> SetResult:  # fmt: skip
     relations = {one.cell.name: one.relation for one in reaches}
     closures = {one.closure for one in reaches}
     relation = reaches[0].relation if len(set(relations.values())) == 1 else "?"
     closure = closures.pop() if len(closures) == 1 else "?"
     status: Status = "unknown" if relation == "?" else "refuted" if relation == "x" else "proved"
     translate = all(one.translate for one in reaches)
+    witnesses = _witnesses(asked, reaches, relation) if with_evidence else []
+    lines = certificate(reaches) if with_evidence else ()
     return SetResult(
-        relation, status, certificate(reaches), None, tuple(dict.fromkeys([*assumed, *conditions(reaches)])),
-        reason(asked, reaches, relation),
+        relation, status, lines, witnesses[0] if witnesses else None,
+        tuple(dict.fromkeys([*assumed, *conditions(reaches)])), reason(asked, reaches, relation),
         closure=closure, translate=translate, by_shape={} if len(set(relations.values())) == 1 else relations,
+        other_witness=witnesses[1] if len(witnesses) > 1 else None,
     )  # fmt: skip
+
+
+def _witnesses(asked: Question, reaches: Sequence[Reach], relation: str) -> list[Witness | None]:
+    """Values of a that b has not, and of b that a has not, as the relation says."""
+    directions = {"<": (True,), ">": (False,), "x": (False, True)}.get(relation, ())
+    smallest = min(reaches, key=lambda one: (one.sizes["n"] * one.sizes["m"], one.cell.name))
+    return [set_witness(asked.a, asked.b, smallest, is_swapped=swapped) for swapped in directions]

@@ -25,7 +25,7 @@ class Witness:
     Attributes:
         sizes: the value of every size symbol; of `r` that of a spec that leaves it open.
         site: `W`, `b` and `x` as nested tuples of exact numbers in text (`"2"`, `"-3/5"`).
-        factors_a, factors_b: the factors of each spec; of the one that cannot reach the value none are given.
+        factors_a, factors_b: the factors of each spec; of the one that cannot reach the value only its constants.
         value_a, value_b: the values of both, or of the one that reaches it; those of the other are empty.
         says: one sentence: what the values show.
         hyper_a, hyper_b: the value of every hyper-parameter of each spec.
@@ -94,17 +94,20 @@ class SetResult(Result):
         closure: the relation of their Zariski closures.
         translate: whether one set is the other moved by a fixed matrix that is not zero.
         by_shape: the relation for `n < m`, `n = m`, `n > m`, where they differ.
+        other_witness: where neither contains the other, a value of b that a has not; `witness` is the other way round.
     """
 
     closure: str = "?"
     translate: bool = False
     by_shape: Mapping[str, str] = field(default_factory=dict)
+    other_witness: Witness | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return super().as_dict() | {
             "closure": self.closure,
             "translate": self.translate,
             "by_shape": dict(self.by_shape),
+            "other_witness": None if self.other_witness is None else self.other_witness.as_dict(),
         }
 
 

@@ -37,7 +37,7 @@ def meets(
     together: dict[str, Number] = {}
     try:
         for subject in subjects:
-            environment = _environment(subject.ir, sizes)
+            environment = all_sizes(subject.ir, sizes)
             together = {**environment, **together}
             if not all(condition.holds(environment) for condition in subject.ir.conditions):
                 return False
@@ -48,6 +48,7 @@ def meets(
         return False
 
 
-def _environment(ir: SpecIR, sizes: Environment) -> dict[str, Number]:
+def all_sizes(ir: SpecIR, sizes: Environment) -> dict[str, Number]:
+    """Sizes and the hyper-parameters of a spec; an `r` that it leaves open is that of the sizes."""
     given = {"r": sizes["r"]} if is_open(ir) and "r" in sizes else {}
     return {**sizes, **ir.hyper_values(given)}
