@@ -30,6 +30,8 @@ from specdsl.equivalence.verdict import Witness
 from specdsl.sizes import Environment
 
 SEEDS = 40
+LARGEST = 6
+"""The largest n and m of matrices that are shown."""
 KEPT = 3
 
 Values = dict[str, Any]
@@ -41,7 +43,8 @@ def set_witness(a: Subject, b: Subject, reach: Reach, *, is_swapped: bool = Fals
     one, other = (b, a) if is_swapped else (a, b)
     images = (reach.b_reduced, reach.a_reduced) if is_swapped else (reach.a_reduced, reach.b_reduced)
     names = ("b", "a") if is_swapped else ("a", "b")
-    if one.level == "weight" and images[0] is not None and images[1] is not None:
+    is_small = max(reach.sizes["n"], reach.sizes["m"]) <= LARGEST
+    if is_small and one.level == "weight" and images[0] is not None and images[1] is not None:
         found = sorted(
             _points(one, other, (images[0], images[1]), reach.sizes), key=lambda entry: weight(entry[0].point)
         )
@@ -162,10 +165,10 @@ def _out_of_range(a: Image, b: Image, reached: Values, point: ExactPoint) -> str
     return None
 
 
-_SAID = {"nonnegative": "not negative", "unit": "between 0 and 1", "within one": "between -1 and 1",
+_SAID = {"nonzero": "not zero", "nonnegative": "not negative", "unit": "between 0 and 1", "within one": "between -1 and 1",
          "at most one": "from -1 to 1"}  # fmt: skip
 _OUTSIDE: dict[str, Callable[[Any], bool]] = {
-    "nonnegative": lambda entry: entry < 0, "positive": lambda entry: entry <= 0,
+    "nonzero": lambda entry: entry == 0, "nonnegative": lambda entry: entry < 0, "positive": lambda entry: entry <= 0,
     "unit": lambda entry: not 0 < entry < 1, "within one": lambda entry: not -1 < entry < 1,
     "at most one": lambda entry: not -1 <= entry <= 1,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -55,7 +56,9 @@ class ExactPoint(FieldPoint):
             return self.side.trained[key.name]
         for side in self.point.sides if key.kind in ("frozen", "start") else ():
             factor = side.subject.ir.factors.get(key.name)
-            if factor is not None and factor.is_trained == (key.kind == "start"):
+            if factor is None or factor.is_trained != (key.kind == "start"):
+                continue
+            if math.prod(side.sizes.shape(factor.shape)) == math.prod(self.shape(key.axes)):
                 return self._constant(side, key)
         raise NotExact(key.name, "it has no value at this point")
 
