@@ -165,8 +165,10 @@ def _out_of_range(a: Image, b: Image, reached: Values, point: ExactPoint) -> str
     return None
 
 
-_SAID = {"nonzero": "not zero", "nonnegative": "not negative", "unit": "between 0 and 1", "within one": "between -1 and 1",
-         "at most one": "from -1 to 1"}  # fmt: skip
+_SAID = {
+    "nonzero": "not zero", "nonnegative": "not negative", "unit": "between 0 and 1",
+    "within one": "between -1 and 1", "at most one": "from -1 to 1",
+}  # fmt: skip
 _OUTSIDE: dict[str, Callable[[Any], bool]] = {
     "nonzero": lambda entry: entry == 0, "nonnegative": lambda entry: entry < 0, "positive": lambda entry: entry <= 0,
     "unit": lambda entry: not 0 < entry < 1, "within one": lambda entry: not -1 < entry < 1,
