@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ MORE = [
 EVERY = pytest.mark.parametrize(("a", "b", "assume"), [*ROWS, *MORE])
 
 
+@cache
 def found(a: str, b: str, assume: str) -> SetResult:
     return equivalent(a, b, assume=[assume] if assume else [], sense="set").set
 
