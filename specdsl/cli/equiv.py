@@ -26,7 +26,7 @@ UNKNOWN = 3
 @click.argument("specs", nargs=-1, required=True, metavar="A B")
 @click.option(
     "--sense", type=click.Choice(("pointwise", "set", "start")), default="set", show_default=True,
-    help="What the exit code answers.",
+    help="What the exit code answers; all senses are decided and printed whatever is asked.",
 )  # fmt: skip
 @click.option(
     "--assume", multiple=True, metavar="TEXT",
@@ -34,7 +34,12 @@ UNKNOWN = 3
 )  # fmt: skip
 @click.option("--where", multiple=True, metavar="RELATION", help='Relations of sizes, as "r < min(n, m)"; repeatable.')
 @click.option("--shape", multiple=True, metavar="SIZES", help="Fixed sizes, as n=6,m=5,r=2.")
-@click.option("--budget", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Stop after this time.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="What is not decided by then stays unknown; with --library for each method, and 2 by default.",
+)
 @click.option("--library", is_flag=True, help="Compare one spec with every method of the library.")
 @click.option("--all", "show_all", is_flag=True, help="With --library: list also what is undecided.")
 @click.option("--adapter", "adapters", is_flag=True, help="A and B are folders of trained adapters, ours or PEFT's.")
@@ -49,7 +54,8 @@ def command(
 
     They are compared pointwise (the same function of the same factors), as sets of reachable weights, and at the
     start (the same first weights and tangent kernel). The exit code is 0 if they are equal in the sense of --sense,
-    1 if they differ, 3 if that is unknown, 2 for any error.
+    1 if they differ, 3 if that is unknown, 2 for any error. Equality that is supported, by exact evaluation at random
+    points, counts as equality: its error probability is printed, and the JSON tells it from a proof.
 
     \b
     specdsl equiv "W + A@B" "W + A@G@B | G : r x r ~ eye"

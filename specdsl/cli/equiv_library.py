@@ -32,12 +32,12 @@ def compare_with_library(
 
     assume, where, shape = conditions
     methods = list(library_methods())
+    seconds = budget or BUDGET
+    click.echo(f"comparing with {len(methods)} methods, {seconds:g} s for each", err=True)
     cells: dict[str, Cell] = {}
     with counting(len(methods)) as advance:
         for method in methods:
-            cells[method.name] = decide(
-                spec, method.spec, budget or BUDGET, assume=assume, where=where, shape=shape or None
-            )
+            cells[method.name] = decide(spec, method.spec, seconds, assume=assume, where=where, shape=shape or None)
             advance(method.name)
     if as_json:
         print_json(_as_dict(spec, cells))
@@ -85,10 +85,18 @@ def _lines(spec: Spec, cells: Mapping[str, Cell], titles: Mapping[str, str], sho
 
 
 def _how(cell: Cell) -> str:
+    if cell.translate and cell.set not in ("=", "<", ">"):
+        return "neither contains the other" if cell.set == "x" else "whether one contains the other is unknown"
     said = [cell.set_status]
     said += [f"{shape}: {one}" for shape, one in cell.by_shape.items()]
     if cell.set == "=":
-        detail = f" ({cell.direction})" if cell.direction else f" ({cell.ratio} : 1)" if cell.ratio else ""
+        detail = (
+            f" ({cell.direction})"
+            if cell.direction
+            else f" ({cell.ratio} : 1)"
+            if cell.ratio not in (None, "1")
+            else ""
+        )
         said.append("start unknown" if cell.kernel == "?" else f"kernel {cell.kernel}{detail}")
     return ", ".join(said)
 

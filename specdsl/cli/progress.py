@@ -55,14 +55,15 @@ def counting(total: int) -> Iterator[Callable[[str], None]]:
     """What is told of every step that is done, in a few words: a bar on a terminal, elsewhere a line now and then."""
     done = 0
     if not sys.stderr.isatty():
-        last = time.monotonic()
+        began = last = time.monotonic()
 
         def note(what: str) -> None:
             nonlocal done, last
             done += 1
             if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
-                click.echo(f"{done:,} of {total:,}: {what}", err=True)
+                left = (last - began) / done * (total - done)
+                click.echo(f"{done:,} of {total:,}: {what}; about {left:.0f} s left", err=True)
 
         yield note
         return

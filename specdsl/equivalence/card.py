@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 from specdsl.equivalence.matrices import named_blocks, side_by_side
 
 if TYPE_CHECKING:
-    from specdsl.equivalence.verdict import Dimension, Result, Verdict, Witness
+    from specdsl.equivalence.verdict import Dimension, Verdict, Witness
 
 WIDTH = 100
 """Of a card that no terminal limits."""
 SENSES = ("pointwise", "reachable set", "closure", "start")
 """The first words of the lines that give a relation."""
 _RELATIONS = {"=": "a = b", "!=": "a ≠ b", "<": "a ⊊ b", ">": "a ⊋ b", "x": "a ⊄ b, b ⊄ a", "?": "a ? b"}
+_LONGEST_NAME = 40
+_CLOSURES = {
+    "=": "the smallest algebraic sets that hold the two are equal",
+    "<": "the smallest algebraic set that holds a's values is a proper part of that of b's",
+    ">": "the smallest algebraic set that holds b's values is a proper part of that of a's",
+    "x": "neither of the smallest algebraic sets that hold the two contains the other",
+    "?": "how the smallest algebraic sets that hold the two relate is not known",
+}
 _NAMES = {"pointwise": "pointwise", "set": "reachable set", "start": "start"}
 
 
@@ -46,7 +54,10 @@ class Section:
 
 
 def title(verdict: Verdict) -> str:
-    return f"Equivalence of {verdict.a} (a) and {verdict.b} (b)"
+    """The specs by their names; one that is a long line is called by its letter alone."""
+    named = [f"{name} ({letter})" if len(name) <= _LONGEST_NAME and "\n" not in name else letter
+             for letter, name in (("a", verdict.a), ("b", verdict.b))]  # fmt: skip
+    return f"Equivalence of {' and '.join(named)}"
 
 
 def sense_lines(verdict: Verdict) -> list[SenseLine]:
@@ -57,8 +68,8 @@ def sense_lines(verdict: Verdict) -> list[SenseLine]:
     cells = ", ".join(f"{cell}: {_RELATIONS[one]}" for cell, one in sets.by_shape.items())
     why = _joined(sets.reason, moved, cells)
     lines.append(SenseLine("reachable set", _RELATIONS[sets.relation], sets.status, why))
-    lines.append(SenseLine("closure", _RELATIONS[sets.closure], "", "of the reachable sets"))
-    why = _joined(start.reason, _at_base(start.identity_a, start.identity_b))
+    lines.append(SenseLine("closure", _RELATIONS[sets.closure], "", _closure(verdict)))
+    why = _joined(start.reason, _at_base(verdict))
     lines.append(SenseLine("start", _kernel(verdict), start.status, why))
     return lines
 
@@ -71,16 +82,22 @@ def sections(verdict: Verdict) -> Iterator[Section]:
             yield Section(f"certificate, {_NAMES[sense]}", result.certificate)
     for sense, result in results.items():
         if result.witness is not None:
-            sizes = ", ".join(f"{name} = {value}" for name, value in result.witness.sizes.items())
-            yield Section(f"witness, {_NAMES[sense]}: {sizes}", _said(result), result.witness)
+            yield _of_witness(_NAMES[sense], result.witness)
+    if verdict.set.other_witness is not None:
+        yield _of_witness("reachable set", verdict.set.other_witness)
     yield Section("dimension", _dimension(verdict.dimension))
     yield Section("parameters", (f"a: {verdict.parameters_a}", f"b: {verdict.parameters_b}"))
     for heading, lines in (("penalties", verdict.penalties), ("other differences", verdict.differences)):
         if lines:
             yield Section(heading, lines)
     assumed = dict.fromkeys([*verdict.assumptions, *(one for r in results.values() for one in r.assumptions)])
-    yield Section("assumptions", (", ".join(assumed) or "none",))
+    yield Section("assumptions", tuple(assumed) or ("none",))
     yield Section("time", (f"{verdict.seconds:.2f} s",))
+
+
+def _of_witness(sense: str, witness: Witness) -> Section:
+    heading = f"witness, {sense}: {_sizes(witness)}"
+    return Section(heading, (witness.says,) if witness.says else (), witness)
 
 
 def witness_lines(witness: Witness, width: int) -> list[str]:
@@ -159,8 +176,25 @@ def _joined(*reasons: str) -> str:
     return "; ".join(reason.strip().rstrip(".") for reason in reasons if reason.strip())
 
 
-def _said(result: Result) -> tuple[str, ...]:
-    return (result.witness.says,) if result.witness is not None and result.witness.says else ()
+def _closure(verdict: Verdict) -> str:
+    said = _CLOSURES[verdict.set.closure]
+    if verdict.set.closure == "=" and verdict.set.relation in ("<", ">", "x"):
+        return f"{said}: only inequalities tell them apart"
+    return said
+
+
+def _sizes(witness: Witness) -> str:
+    """The sizes, and the hyper-parameters of each spec."""
+    hidden = {*witness.hyper_a, *witness.hyper_b} | (set() if "x" in witness.site else {"tokens"})
+    parts = [f"{name} = {value}" for name, value in witness.sizes.items() if name not in hidden]
+    for name in dict.fromkeys([*witness.hyper_a, *witness.hyper_b]):
+        one, other = witness.hyper_a.get(name), witness.hyper_b.get(name)
+        if one == other:
+            parts.append(f"{name} = {one}")
+        else:
+            said = [f"{value} in {spec}" for spec, value in (("a", one), ("b", other)) if value is not None]
+            parts.append(f"{name} = {' and '.join(said)}")
+    return ", ".join(parts)
 
 
 def _kernel(verdict: Verdict) -> str:
@@ -171,10 +205,14 @@ def _kernel(verdict: Verdict) -> str:
     return f"{kernel} ({detail})" if detail else kernel
 
 
-def _at_base(a: bool, b: bool) -> str:
+def _at_base(verdict: Verdict) -> str:
+    a, b = verdict.start.identity_a, verdict.start.identity_b
     if a and b:
         return "both start at the base"
-    return "neither starts at the base" if a == b else f"only {'a' if a else 'b'} starts at the base"
+    if a != b:
+        return f"only {'a' if a else 'b'} starts at the base"
+    same = {True: "both at the same value", False: "and they start apart", None: ""}[verdict.start.same_value]
+    return ", ".join(filter(None, ("neither starts at the base", same)))
 
 
 def _dimension(dimension: Dimension) -> tuple[str, ...]:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from specdsl.equivalence.cells import Question, question
 from specdsl.equivalence.conditions import Conditions
+from specdsl.equivalence.consistency import refuse_contradictions
 from specdsl.equivalence.differences import differences, penalties
+from specdsl.equivalence.evidence import certificate, conditions, reason
 from specdsl.equivalence.pointwise import pointwise
 from specdsl.equivalence.reach import Bounds, Reach, reach
-from specdsl.equivalence.sets.image import Image
+from specdsl.equivalence.set_witness import set_witness
+from specdsl.equivalence.size_texts import reads_rank, sizes_text
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
-from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict
+from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict, Witness
 from specdsl.errors import SpecSettingError
 from specdsl.printing.text import spec_line
 from specdsl.spec import Spec, parse
-
-
-class Contradiction(RuntimeError):
-    """The checker proved two things that exclude each other; nothing that it says can be trusted then."""
 
 
 def equivalent(
@@ -33,6 +32,7 @@ def equivalent(
     shape: Mapping[str, int] | None = None,
     sense: Sense | None = None,
     budget: float | None = None,
+    with_evidence: bool = True,
 ) -> Verdict:
     """How two specs relate: as functions of their factors, as reachable sets, and at the start.
 
@@ -43,6 +43,7 @@ def equivalent(
         shape: fixed sizes.
         sense: the only sense that is wanted; the others may stay unknown.
         budget: seconds, after which what is not decided stays unknown.
+        with_evidence: whether certificates and witnesses of reachable sets are written out.
 
     Raises:
         SpecError: a spec or a condition is wrong.
@@ -63,7 +64,7 @@ def equivalent(
             break
         reaches.append(reach(asked.a, asked.b, cell, only_pointwise=sense == "pointwise"))
     is_complete = len(reaches) == len(asked.cells)
-    assumed = tuple(dict.fromkeys([*asked.texts, *_defaults(asked)]))
+    assumed = tuple(dict.fromkeys([*_said(asked), *_defaults(asked)]))
     wanted = sense is None
     late = "not decided in the time given" if not is_complete else "not asked for"
     found_pointwise = (
@@ -72,7 +73,7 @@ def equivalent(
         else Result("?", "unknown", assumptions=assumed, reason=late)
     )
     found_set = (
-        _set(asked, reaches, assumed)
+        _set(asked, reaches, assumed, with_evidence)
         if (wanted or sense == "set") and is_complete
         else SetResult("?", "unknown", assumptions=assumed, reason=late)
     )
@@ -84,43 +85,41 @@ def equivalent(
             identity_b=other.facts.starts_at_base,
         )
     )  # fmt: skip
-    _refuse_contradiction(found_pointwise, found_set)
+    refuse_contradictions(asked.a, asked.b, found_pointwise, found_set, found_start, reaches)
     return Verdict(
         str(a) if not isinstance(a, Spec) else a.label, str(b) if not isinstance(b, Spec) else b.label,
         spec_line(one.tree), spec_line(other.tree),
-        found_pointwise, found_set, found_start, _dimension(reaches),
+        found_pointwise, found_set, found_start, _dimension(asked, reaches),
         str(one.facts.trained + one.facts.shared), str(other.facts.trained + other.facts.shared),
         penalties(asked.a, asked.b, reaches), differences(asked.a, asked.b), assumed,
         time.perf_counter() - began,
     )  # fmt: skip
 
 
+def _said(asked: Question) -> Iterator[str]:
+    """What the user and the specs say of sizes; of a rank that nothing reads nothing."""
+    for text in asked.texts:
+        text = text.replace("min(m, n)", "min(n, m)")
+        if text in asked.conditions.texts or text != "r <= min(n, m)" or any(map(reads_rank, (asked.a, asked.b))):
+            yield text
+
+
 def _defaults(asked: Question) -> list[str]:
     said = [] if asked.conditions else ["W generic of full rank, with distinct singular values that are not zero"]
-    shown = [
-        f"{cell.name}: {', '.join(_sizes(cell.samples[0]))}{' and larger' if len(cell.samples) > 1 else ''}"
-        for cell in asked.cells
-    ]
-    return [*said, "sizes " + "; ".join(shown)]
+    for cell in asked.cells:
+        where = sizes_text(asked.a, asked.b, cell.samples[0])
+        said.append(f"{' '.join(cell.name)}, for {where}{' and larger sizes' if len(cell.samples) > 1 else ''}")
+    return said
 
 
-def _sizes(sample: Mapping[str, object]) -> list[str]:
-    return [f"{name} = {sample[name]}" for name in ("n", "m", "r") if name in sample]
-
-
-def _refuse_contradiction(one: Result, other: SetResult) -> None:
-    if one.relation == "=" and one.status == "proved" and other.relation in ("<", ">", "x"):
-        raise Contradiction("the checker proved that two specs are equal, and that their sets are not")
-
-
-def _dimension(reaches: Sequence[Reach]) -> Dimension:
+def _dimension(asked: Question, reaches: Sequence[Reach]) -> Dimension:
     if not reaches:
         return Dimension(None, None, "")
     last = reaches[len(reaches) // 2]
     one, other = last.dimensions
     return Dimension(
         _shown_dimension(one), _shown_dimension(other),
-        ", ".join(_sizes(last.sizes)), bool(one and one.is_known), bool(other and other.is_known),
+        sizes_text(asked.a, asked.b, last.sizes), bool(one and one.is_known), bool(other and other.is_known),
     )  # fmt: skip
 
 
@@ -129,65 +128,27 @@ def _shown_dimension(bounds: Bounds | None) -> int | None:
     return bounds.low if bounds and bounds.is_rigorous and (bounds.low or bounds.is_known) else None
 
 
-def _set(asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...]) -> SetResult:
+def _set(
+    asked: Question, reaches: Sequence[Reach], assumed: tuple[str, ...], with_evidence: bool
+) -> SetResult:  # fmt: skip
     relations = {one.cell.name: one.relation for one in reaches}
     closures = {one.closure for one in reaches}
     relation = reaches[0].relation if len(set(relations.values())) == 1 else "?"
     closure = closures.pop() if len(closures) == 1 else "?"
-    first = reaches[len(reaches) // 2]
-    lines, conditions = _evidence(first)
     status: Status = "unknown" if relation == "?" else "refuted" if relation == "x" else "proved"
     translate = all(one.translate for one in reaches)
-    reason = _reason(first, relation, relations)
+    witnesses = _witnesses(asked, reaches, relation) if with_evidence else []
+    lines = certificate(reaches) if with_evidence else ()
     return SetResult(
-        relation, status, lines, None, tuple(dict.fromkeys([*assumed, *conditions])), reason,
+        relation, status, lines, witnesses[0] if witnesses else None,
+        tuple(dict.fromkeys([*assumed, *conditions(reaches)])), reason(asked, reaches, relation),
         closure=closure, translate=translate, by_shape={} if len(set(relations.values())) == 1 else relations,
+        other_witness=witnesses[1] if len(witnesses) > 1 else None,
     )  # fmt: skip
 
 
-def _reason(first: Reach, relation: str, relations: Mapping[str, str]) -> str:
-    if relation == "?" and len(set(relations.values())) > 1:
-        return "it depends on the shape: " + ", ".join(f"{name}: {found}" for name, found in relations.items())
-    if relation == "?":
-        return first.problem or "neither a certificate nor an invariant was found"
-    said = [one.says for one in (first.a_not_in_b, first.b_not_in_a) if one is not None]
-    if relation == "=":
-        return "every value of one is a value of the other, by exact substitutions"
-    return "; ".join(said)
-
-
-def _evidence(first: Reach) -> tuple[tuple[str, ...], list[str]]:
-    lines: list[str] = []
-    conditions: list[str] = []
-    if first.equal is not None and first.pointwise is None:
-        for name, image in (("a", first.a_reduced), ("b", first.b_reduced)):
-            assert image is not None
-            lines += _steps(name, image)
-            conditions += [step.condition for step in image.steps if step.condition]
-        lines.append(f"both are then {_value(first.a_reduced)} ({first.equal.text()})")
-        return tuple(lines), conditions
-    for title, certificate in (("a in b", first.a_in_b), ("b in a", first.b_in_a)):
-        if certificate is not None:
-            for name, image in (("a", first.a_reduced), ("b", first.b_reduced)):
-                assert image is not None
-                if title == "a in b" or not first.a_in_b:
-                    lines += _steps(name, image)
-                    conditions += [step.condition for step in image.steps if step.condition]
-            lines += [f"{title}: {line}" for line in certificate.lines()]
-    return tuple(lines), conditions
-
-
-def _steps(name: str, image: Image) -> list[str]:
-    found = []
-    for step in image.steps:
-        down = ", ".join(f"{old} = {new}" for old, new in step.down.items())
-        up = ", ".join(f"{new} := {old}" for new, old in step.up.items())
-        found.append(f"{name}: {up} ({step.rule}; back: {down})")
-    return found
-
-
-def _value(image: Image | None) -> str:
-    from specdsl.equivalence.forms.text import form_text
-
-    assert image is not None
-    return ", ".join(f"{name} = {form_text(form)}" for name, form in image.forms.items())
+def _witnesses(asked: Question, reaches: Sequence[Reach], relation: str) -> list[Witness | None]:
+    """Values of a that b has not, and of b that a has not, as the relation says."""
+    directions = {"<": (True,), ">": (False,), "x": (False, True)}.get(relation, ())
+    smallest = min(reaches, key=lambda one: (one.sizes["n"] * one.sizes["m"], one.cell.name))
+    return [set_witness(asked.a, asked.b, smallest, is_swapped=swapped) for swapped in directions]

@@ -17,7 +17,7 @@ import numpy as np
 from specdsl.equivalence.exact import elimination
 from specdsl.equivalence.exact.field import PRIMES
 from specdsl.equivalence.exact.jacobian import jacobian
-from specdsl.equivalence.exact.points import Coupling, Point, Rename, sample
+from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated, sample
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.reach import LARGEST, Reach
 from specdsl.equivalence.subject import Subject
@@ -32,6 +32,32 @@ MOST_PAIRINGS = 24
 
 def start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[str, ...]) -> StartResult:
     """The verdict over all cells."""
+    found = _start(a, b, reaches, assumptions)
+    return replace(found, same_value=_has_same_value(a, b, reaches))
+
+
+def _has_same_value(a: Subject, b: Subject, reaches: Sequence[Reach]) -> bool | None:
+    """Whether both start at the same value, with the random starts paired in some way."""
+    at_base = [subject.spec.facts.starts_at_base for subject in (a, b)]
+    if any(at_base):
+        return all(at_base)
+    try:
+        return all(
+            any(_values_agree(a, b, one, coupling) for coupling in itertools.islice(pairings(a, b, one), MOST_PAIRINGS))
+            for one in reaches
+        )
+    except (NotExact, NoPoint):
+        return None
+
+
+def _values_agree(a: Subject, b: Subject, reach: Reach, coupling: Coupling) -> bool:
+    point = sample([a, b], reach.sizes, 0, kind="start", coupling=coupling)
+    one, other = (evaluated(side.subject, replace(point, sides=(side,)), side.trained, point.arrays)
+                  for side in point.sides)  # fmt: skip
+    return not any((one[name].value != other[name].value).any() for name in one)
+
+
+def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[str, ...]) -> StartResult:
     identity_a, identity_b = (subject.spec.facts.starts_at_base for subject in (a, b))
     found: list[tuple[str, str | None, str | None]] = []
     reason = ""

@@ -23,11 +23,12 @@ class Witness:
     """Values that show a difference; the float64 interpreter replays them.
 
     Attributes:
-        sizes: the value of every size symbol and hyper-parameter.
+        sizes: the value of every size symbol; of `r` that of a spec that leaves it open.
         site: `W`, `b` and `x` as nested tuples of exact numbers in text (`"2"`, `"-3/5"`).
-        factors_a, factors_b: the factors of each spec; of the one that cannot reach the value none are given.
+        factors_a, factors_b: the factors of each spec; of the one that cannot reach the value only its constants.
         value_a, value_b: the values of both, or of the one that reaches it; those of the other are empty.
         says: one sentence: what the values show.
+        hyper_a, hyper_b: the value of every hyper-parameter of each spec.
     """
 
     sizes: Mapping[str, str]
@@ -37,6 +38,8 @@ class Witness:
     value_a: Mapping[str, Any]
     value_b: Mapping[str, Any]
     says: str
+    hyper_a: Mapping[str, str] = field(default_factory=dict)
+    hyper_b: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -47,6 +50,8 @@ class Witness:
             "value_a": dict(self.value_a),
             "value_b": dict(self.value_b),
             "says": self.says,
+            "hyper_a": dict(self.hyper_a),
+            "hyper_b": dict(self.hyper_b),
         }
 
 
@@ -89,17 +94,20 @@ class SetResult(Result):
         closure: the relation of their Zariski closures.
         translate: whether one set is the other moved by a fixed matrix that is not zero.
         by_shape: the relation for `n < m`, `n = m`, `n > m`, where they differ.
+        other_witness: where neither contains the other, a value of b that a has not; `witness` is the other way round.
     """
 
     closure: str = "?"
     translate: bool = False
     by_shape: Mapping[str, str] = field(default_factory=dict)
+    other_witness: Witness | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return super().as_dict() | {
             "closure": self.closure,
             "translate": self.translate,
             "by_shape": dict(self.by_shape),
+            "other_witness": None if self.other_witness is None else self.other_witness.as_dict(),
         }
 
 
@@ -112,6 +120,7 @@ class StartResult(Result):
         kernel: `same`, `proportional`, `contained`, `different` or `?`.
         ratio: of the kernels, where they are proportional: that of a over that of b.
         direction: `a in b` or `b in a`, where one tangent space is contained in the other.
+        same_value: whether both start at the same value, at the base or elsewhere; None where that is unknown.
     """
 
     identity_a: bool = False
@@ -119,6 +128,7 @@ class StartResult(Result):
     kernel: str = "?"
     ratio: str | None = None
     direction: str | None = None
+    same_value: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return super().as_dict() | {
@@ -127,6 +137,7 @@ class StartResult(Result):
             "kernel": self.kernel,
             "ratio": self.ratio,
             "direction": self.direction,
+            "same_value": self.same_value,
         }
 
 
@@ -188,8 +199,10 @@ class Verdict:
 
     def is_equal(self, sense: Sense = "set") -> bool | None:
         """Whether the specs are equal in a sense; None where it is unknown."""
-        relation = self.start.kernel if sense == "start" else self.result(sense).relation
-        return None if relation == "?" else relation in ("=", "same")
+        if sense == "start":
+            return is_same_start(self.start.kernel, self.start.same_value)
+        relation = self.result(sense).relation
+        return None if relation == "?" else relation == "="
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict as plain values, as `--json` prints it."""
@@ -224,3 +237,10 @@ class Verdict:
         from specdsl.equivalence.notebook import card_markdown
 
         return card_markdown(self)
+
+
+def is_same_start(kernel: str, same_value: bool | None) -> bool | None:
+    """Whether two specs start alike: at the same value, with the same tangent kernel; None where it is unknown."""
+    if same_value is False or kernel not in ("same", "?"):
+        return False
+    return None if kernel == "?" else same_value

@@ -32,6 +32,12 @@ def test_the_card_is_plain_text_where_nobody_watches(run: Run) -> None:
     ]  # fmt: skip
 
 
+def test_the_help_says_what_the_exit_code_and_the_budget_mean(run: Run) -> None:
+    text = " ".join(run("equiv", "--help").stdout.split())
+    for part in ("all senses are decided", "with --library for each method", "counts as equality"):
+        assert part in text
+
+
 def test_json_is_the_verdict(run: Run) -> None:
     result = run("equiv", "W + A@B", "W + A@G@B | G : r x r ~ eye", "--json")
     found = json.loads(result.stdout)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from specdsl.cli.progress import training_progress, working
+from specdsl.cli.progress import counting, training_progress, working
 
 
 class Terminal(io.StringIO):
@@ -25,6 +25,17 @@ def test_a_terminal_shows_what_takes_time(monkeypatch: pytest.MonkeyPatch) -> No
     with working("loading"):
         pass
     assert "loading ..." in terminal.getvalue()
+
+
+def test_a_log_file_is_told_of_a_count_and_of_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((0.0, 4.0, 10.0, 10.0))
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    with counting(4) as advance:
+        advance("lora")
+        advance("dora")
+    assert capsys.readouterr().err.splitlines() == ["2 of 4: dora; about 10 s left"]
 
 
 def test_a_log_file_gets_a_line_for_each_logged_loss(capsys: pytest.CaptureFixture[str]) -> None:

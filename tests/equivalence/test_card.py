@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from specdsl.equivalence.card import card_text
 from specdsl.equivalence.verdict import Result, SetResult, StartResult
-from tests.equivalence.verdicts import verdict
+from tests.equivalence.verdicts import WITNESS, verdict
 
 
 def test_the_card_has_every_part() -> None:
@@ -20,7 +21,7 @@ def test_the_card_has_every_part() -> None:
         "a: A = [    1 ]    B = [ 10  0 ]    W' = [ 12  0 ]",
         "dimension: a 18, b >= 23 at n = 6, m = 5, r = 2",
         "  b: m*r + m + n*r",
-        "assumptions: generic W, r >= 2, no zero column in W",
+        "assumptions\n  generic W\n  r >= 2\n  no zero column in W",
         "time: 0.12 s",
     ):
         assert part in text
@@ -47,6 +48,30 @@ def test_relations_by_shape_and_translates_are_said() -> None:
     assert "the cells differ; each is the other moved by a fixed matrix; n < m: a = b, n > m: a ⊊ b" in " ".join(
         text.split()
     )
+
+
+def test_the_closure_is_a_sentence() -> None:
+    smaller = SetResult("<", "proved", closure="=")
+    assert "the smallest algebraic sets that hold the two are equal: only inequalities" in " ".join(
+        str(verdict(set=smaller)).split()
+    )
+
+
+def test_a_long_spec_is_called_by_its_letter() -> None:
+    long = "V = W + A@B | g : m ~ colnorm(W) | W' = V@diag(g ./ colnorm(V))"
+    assert str(verdict(a=long)).splitlines()[0] == "Equivalence of a and DoRA (b)"
+
+
+def test_hyper_parameters_of_a_witness_are_those_of_each_spec() -> None:
+    sizes = {"n": "2", "m": "2", "tokens": "1", "r": "1"}
+    witness = replace(WITNESS, sizes=sizes, hyper_a={"r": "4", "c": "2"}, hyper_b={"r": "1", "c": "2"})
+    text = str(verdict(pointwise=Result("!=", "refuted", witness=witness)))
+    assert "witness, pointwise: n = 2, m = 2, r = 4 in a and 1 in b, c = 2\n" in text
+
+
+def test_both_witnesses_of_incomparable_sets_are_shown() -> None:
+    sets = SetResult("x", "refuted", witness=WITNESS, other_witness=replace(WITNESS, says="the other way"))
+    assert str(verdict(set=sets)).count("witness, reachable set") == 2
 
 
 def test_ratios_and_unknown_kernels_are_said() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from specdsl.equivalence.verdict import Verdict
+from specdsl.equivalence.verdict import Verdict, is_same_start
 
 MIRRORED = {"<": ">", ">": "<"}
 _DIRECTIONS = {"a in b": "b in a", "b in a": "a in b"}
@@ -88,8 +88,11 @@ class Cell:
 
     def is_equal(self, sense: str) -> bool | None:
         """Whether the two are equal in a sense, None where that is unknown."""
-        relation = {"set": self.set, "pointwise": self.pointwise, "start": self.kernel}[sense]
-        return None if relation == "?" else relation in ("=", "same")
+        if sense == "start":
+            both = True if self.identity_a and self.identity_b else None
+            return is_same_start(self.kernel, both if self.identity_a == self.identity_b else False)
+        relation = self.set if sense == "set" else self.pointwise
+        return None if relation == "?" else relation == "="
 
     @property
     def is_decided(self) -> bool:

@@ -27,7 +27,7 @@ def decide(a: Spec, b: Spec, budget: float | None, **conditions: object) -> Cell
 
     try:
         with _stopped_after(None if budget is None else _GRACE * budget):
-            return Cell.of(equivalent(a, b, budget=budget, **conditions))  # type: ignore[arg-type]
+            return Cell.of(equivalent(a, b, budget=budget, with_evidence=False, **conditions))  # type: ignore[arg-type]
     except SpecError as error:
         return Cell(reason=error.message)
     except _TookTooLong:

@@ -13,7 +13,7 @@ from specdsl.sizes import Environment, Number, UnknownSize
 
 def is_open(ir: SpecIR) -> bool:
     """Whether a spec reads a rank and leaves it open."""
-    return "r" in ir.hyper and ir.hyper["r"].is_default and "r" in _read(ir)
+    return "r" in ir.hyper and ir.hyper["r"].is_default and "r" in read_sizes(ir)
 
 
 @lru_cache(maxsize=512)
@@ -21,7 +21,7 @@ def _read_symbols(roots: tuple[Node, ...]) -> frozenset[str]:
     return frozenset(name for node in topological(roots) for size in own_sizes(node) for name in size.symbols)
 
 
-def _read(ir: SpecIR) -> set[str]:
+def read_sizes(ir: SpecIR) -> set[str]:
     """The sizes and hyper-parameters that a spec reads, those behind others too."""
     names = set(_read_symbols(tuple(ir.roots())))
     names |= {name for factor in ir.factors.values() for size in factor.shape for name in size.symbols}
@@ -37,7 +37,7 @@ def meets(
     together: dict[str, Number] = {}
     try:
         for subject in subjects:
-            environment = _environment(subject.ir, sizes)
+            environment = all_sizes(subject.ir, sizes)
             together = {**environment, **together}
             if not all(condition.holds(environment) for condition in subject.ir.conditions):
                 return False
@@ -48,6 +48,7 @@ def meets(
         return False
 
 
-def _environment(ir: SpecIR, sizes: Environment) -> dict[str, Number]:
+def all_sizes(ir: SpecIR, sizes: Environment) -> dict[str, Number]:
+    """Sizes and the hyper-parameters of a spec; an `r` that it leaves open is that of the sizes."""
     given = {"r": sizes["r"]} if is_open(ir) and "r" in sizes else {}
     return {**sizes, **ir.hyper_values(given)}

@@ -19,7 +19,7 @@ from specdsl.equivalence.exact.generic import Kind
 from specdsl.equivalence.exact.points import Coupling, Point, Side, sample, values
 from specdsl.equivalence.exact.rational import Rationals
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
-from specdsl.equivalence.exact.shapes import is_open, meets
+from specdsl.equivalence.exact.shapes import is_open, meets, read_sizes
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import Witness
 from specdsl.ir import Apply, topological
@@ -74,7 +74,7 @@ def smallest_difference(
             if len(together) == _KEPT:
                 break
         if together:
-            return _witness(min(together, key=_weight), pair, len(renamings) > 1)
+            return _witness(min(together, key=weight), pair, len(renamings) > 1)
         if len(single) == len(renamings):
             return _witness(single[0], pair, False, each=len(renamings) > 1)
     return None
@@ -163,23 +163,23 @@ def is_full(W: ExactArray) -> bool:
 
 
 def _is_short(point: Point) -> bool:
-    longest = max(len(text) for array in point.site.values() for text in _flat(_texts(array)))
+    longest = max(len(text) for array in point.site.values() for text in _flat(texts(array)))
     return longest <= 12
 
 
 def _same_first(shown: Mapping[int, Point]) -> bool:
     """Whether all renamings were shown at one and the same point of the first spec."""
-    first = _texts_of(shown[0].sides[0])
+    first = side_texts(shown[0].sides[0])
     return all(
-        _texts_of(point.sides[0]) == first and _texts(point.site["W"]) == _texts(shown[0].site["W"])
+        side_texts(point.sides[0]) == first and texts(point.site["W"]) == texts(shown[0].site["W"])
         for point in shown.values()
     )
 
 
-def _weight(point: Point) -> float:
+def weight(point: Point) -> float:
     """How much there is to read: the sum of all magnitudes."""
     arrays = [point.site["W"], *point.sides[0].trained.values(), *point.sides[1].trained.values()]
-    return float(sum(abs(float(_fraction(text))) for array in arrays for text in _flat(_texts(array))))
+    return float(sum(abs(float(_fraction(text))) for array in arrays for text in _flat(texts(array))))
 
 
 def _fraction(text: str) -> Any:
@@ -191,7 +191,7 @@ def _fraction(text: str) -> Any:
 # ------------------------------------------------------------------------------------------------ showing
 
 
-def _texts(array: Any) -> Any:
+def texts(array: Any) -> Any:
     """Nested tuples of exact text."""
     if isinstance(array, ExactArray):
         return _nested(array.value, array.ring.text)
@@ -208,17 +208,17 @@ def _flat(texts: Any) -> list[str]:
     return [texts] if isinstance(texts, str) else [text for part in texts for text in _flat(part)]
 
 
-def _texts_of(side: Side) -> dict[str, Any]:
+def side_texts(side: Side) -> dict[str, Any]:
     """The trained factors, and all else that was drawn: frozen ones, `init(A)`, draws without a factor (`~label`)."""
-    shown = {name: _texts(side.trained[name]) for name in side.trained if name in side.subject.trained}
+    shown = {name: texts(side.trained[name]) for name in side.trained if name in side.subject.trained}
     factors = side.subject.ir.factors
     for name, value in side.starting.factors.items():
         factor = factors[name]
         if factor.start is None or any(_is_draw(node) for node in topological([factor.start])):
-            shown[f"init({name})" if factor.is_trained else name] = _texts(value)
+            shown[f"init({name})" if factor.is_trained else name] = texts(value)
     for label, value in side.drawn.items():
         if label.partition(".")[0] not in factors:
-            shown[f"~{label}"] = _texts(value)
+            shown[f"~{label}"] = texts(value)
     return shown
 
 
@@ -233,14 +233,28 @@ def _witness(point: Point, pair: Pair, all_renamings: bool, each: bool = False) 
     names = ["W", "b", "x"] if pair[0].level == "tokens" or pair[1].level == "tokens" else ["W"]
     if "b'" in a.values and "b" not in names:
         names.append("b")
-    site = {name: _texts(point.site[name]) for name in names}
-    site |= {name: _texts(value) for side in point.sides for name, value in side.given.items()}
-    value_a = {name: _texts(value) for name, value in a.values.items()}
-    value_b = {name: _texts(value) for name, value in b.values.items()}
+    site = {name: texts(point.site[name]) for name in names}
+    site |= {name: texts(value) for side in point.sides for name, value in side.given.items()}
+    value_a = {name: texts(value) for name, value in a.values.items()}
+    value_b = {name: texts(value) for name, value in b.values.items()}
     sizes = {name: str(value) for name, value in point.environment.items() if name not in ("layer", "layers")}
+    hyper = [hyper_texts(side) for side in point.sides]
     return Witness(
-        sizes, site, _texts_of(a), _texts_of(b), value_a, value_b, _says(value_a, value_b, all_renamings, each)
+        sizes,
+        site,
+        side_texts(a),
+        side_texts(b),
+        value_a,
+        value_b,
+        _says(value_a, value_b, all_renamings, each),
+        *hyper,
     )
+
+
+def hyper_texts(side: Side) -> dict[str, str]:
+    """The hyper-parameters of a spec at a point, those that its text reads."""
+    return {name: str(side.sizes.values[name]) for name in side.subject.ir.hyper
+            if name in side.sizes.values and name in read_sizes(side.subject.ir)}  # fmt: skip
 
 
 def _says(a: Mapping[str, Any], b: Mapping[str, Any], all_renamings: bool, each: bool) -> str:
@@ -249,7 +263,7 @@ def _says(a: Mapping[str, Any], b: Mapping[str, Any], all_renamings: bool, each:
             if one != other:
                 width = len(a[name][0]) if name != "b'" and not isinstance(a[name][0], str) else 0
                 where = f"{place // width + 1}, {place % width + 1}" if width else f"{place + 1}"
-                said = f"{name}[{where}] is {one} for the first spec and {other} for the second"
+                said = f"{name}[{where}] is {one} in a and {other} in b"
                 if all_renamings:
                     return f"{said}; it differs however the factors are paired"
                 return f"{said}; other pairings of the factors differ at other points" if each else said

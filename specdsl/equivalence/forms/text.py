@@ -1,97 +1,172 @@
-"""Forms as text: products of matrices where they are chains, else sums over indices."""
+"""Forms as text, in the language: products, entrywise products, diagonals, blocks, stretches and norms.
+
+What the language has no word for is a sum over indices, `[sum_{k} A[i,k]*B[j,k]]_(i,j)`. Axes of size 1 are left out,
+so an `n x 1` matrix is written as the vector that it is.
+"""
 
 from __future__ import annotations
 
-from specdsl.equivalence.forms.form import Atom, Form, Key, Term
-from specdsl.equivalence.forms.index import ONE, ZERO, Slot, Var
+from collections.abc import Mapping
+
+from specdsl.equivalence.forms.form import Form, Key, Term
+from specdsl.equivalence.forms.index import ONE, ZERO, Place, Slot, Var, length
+from specdsl.equivalence.forms.networks import network_text
 from specdsl.sizes import Size
 
 _NAMES = "ijklpqstuv"
 
 
 def form_text(form: Form) -> str:
-    """A form as a user would write it, `A@G + 2*W`; with indices where matrices do not say it.
+    """A form as a user would write it, `A@G + 2*W`; with indices where the language does not say it.
 
     Every factor keeps its name; constants are named as in `svd(W) = U, S, V`.
     """
+    form = _squeezed(form)
     if form.is_zero:
-        return "0"
-    parts = []
-    for term in form.terms.values():
-        number, text = _coefficient(term.coefficient), _chain(term) or _indexed(term)
-        parts.append(text if number == "1" else f"-{text}" if number == "-1" else f"{number}*{text}")
+        return _zeros(form.axes) if form.axes else "0"
+    turned = _cayley(form)
+    if turned is not None:
+        return turned
+    terms = dict(sorted(form.terms.items(), key=lambda entry: sorted(entry[1].trained)))  # what is fixed comes first
+    whole = {text: term for text, term in terms.items() if _is_whole(term, form.axes)}
+    parts = [_term_text(term) for term in whole.values()]
+    if len(whole) < len(terms):
+        parts += _blocks({text: term for text, term in terms.items() if text not in whole}, form)
     parts.sort(key=lambda part: part.startswith("-"))
-    joined = " + ".join(parts)
-    return joined.replace("+ -", "- ")
+    return " + ".join(parts).replace("+ -", "- ")
 
 
-def _coefficient(size: Size) -> str:
-    return str(size) if len(size.terms) == 1 else f"({size})"
+def _cayley(form: Form) -> str | None:
+    """`cayley(S)` for `2*inverse(eye + S) - eye`."""
+    terms = sorted(form.terms.values(), key=lambda term: len(term.atoms))
+    if [(len(term.atoms), term.coefficient) for term in terms] != [(0, -ONE), (1, ONE + ONE)]:
+        return None
+    ((inverse,), out) = terms[1].atoms, terms[1].out
+    if inverse.key.name != "inverse" or inverse.slots != out or terms[0].out[-1] != terms[0].out[-2]:
+        return None
+    (argument,) = inverse.key.arguments
+    skew = {text: term for text, term in argument.terms.items() if term.atoms}
+    units = [term for term in argument.terms.values() if not term.atoms and term.out[-1] == term.out[-2]]
+    if len(units) != 1 or units[0].coefficient != ONE or len(skew) + 1 != len(argument.terms):
+        return None
+    return f"cayley({form_text(Form(argument.axes, skew, form.world))})"
+
+
+def _is_whole(term: Term, axes: tuple[Size, ...]) -> bool:
+    return all(_stretch(slot, size) == (ZERO, size) for slot, size in zip(term.out, axes, strict=True))
+
+
+def _term_text(term: Term, with_indices: bool = False) -> str:
+    scale, text = (None if with_indices else network_text(term, key_text)) or (ONE, _indexed(term))
+    coefficient = term.coefficient * scale
+    number = str(coefficient) if len(coefficient.terms) == 1 else f"({coefficient})"
+    if number == "1":
+        return text
+    return number if text == "1" else f"-{text}" if number == "-1" else f"{number}*{text}"
+
+
+def _squeezed(form: Form) -> Form:
+    """Without axes of size 1."""
+    kept = [axis for axis, size in enumerate(form.axes) if size != ONE]
+    if len(kept) == len(form.axes):
+        return form
+    terms = {text: Term(t.coefficient, t.atoms, tuple(t.out[axis] for axis in kept)) for text, t in form.terms.items()}
+    return Form(tuple(form.axes[axis] for axis in kept), terms, form.world)
 
 
 def key_text(key: Key) -> str:
+    """An atom's name; of an operator with what it is applied to."""
+    match key.kind, key.name:
+        case "start", name:
+            return f"init({name})"
+        case "draw", name:
+            return name.replace("(", "(seed=")
+        case "mask", name:
+            return f"{name}(ones({key.axes[0]}, {key.axes[1]}))"
+        case "wrap", _:
+            return f"tile(eye({key.axes[1]}), {key.axes[0]})"
+        case "select", _ if len(key.axes) == 2:
+            return f"eye({key.axes[1]})[{form_text(key.arguments[0])}, :]"
     if not key.arguments:
-        return f"{key.name}0" if key.kind == "start" else key.name
+        return key.name.removesuffix(" (given)")
     inner = ", ".join(form_text(argument) for argument in key.arguments)
     if key.name == "entries":
         return f"({inner})"
+    name = key.name.removeprefix("full-rank ")
     settings = "".join(f", {option}" for option in key.options)
-    return f"{key.name}({inner}{settings})"
+    return f"{name}({inner}{settings})"
 
 
-def _chain(term: Term) -> str | None:
-    """`A@diag(d)@B`, if the atoms lie on a path from the first axis to the second."""
-    if len(term.out) != 2 or any(len(slot) != 1 or slot[0].offset != ZERO for slot in term.out):
-        return _vector(term)
-    left, right = term.out[0][0].var, term.out[1][0].var
-    if left is right and not term.atoms:
-        return f"eye({left.size})"
-    rest, here, parts = list(term.atoms), left, []
-    if any(len(atom.slots) > 2 or atom.power != 1 for atom in rest):
+# ------------------------------------------------------------------------------------------------ blocks
+
+
+def _blocks(terms: Mapping[str, Term], form: Form) -> list[str]:
+    """`[A, B]` or `[A; B]` for terms that fill stretches of an axis that follow each other; else one by one."""
+    together = _row(Form(form.axes, terms, form.world))
+    if together is not None:
+        return [together]
+    alone = (Form(form.axes, {text: term}, form.world) for text, term in terms.items())
+    return [_row(one) or _term_text(next(iter(one.terms.values())), True) for one in alone]
+
+
+def _row(form: Form) -> str | None:
+    if len(form.axes) not in (1, 2):
         return None
-    uses: dict[Var, int] = {}
-    for atom in rest:
-        for var in atom.vars:
-            uses[var] = uses.get(var, 0) + 1
-    while True:
-        for vector in [atom for atom in rest if _is_vector_at(atom, here)]:
-            parts.append(f"diag({key_text(vector.key)})")
-            rest.remove(vector)
-        if here is right:
-            return "@".join(parts) if parts and not rest else None
-        step = next((atom for atom in rest if len(atom.slots) == 2 and _var(atom.slots[0]) is here), None)
-        flipped = next((atom for atom in rest if len(atom.slots) == 2 and _var(atom.slots[1]) is here), None)
-        chosen = step or flipped
-        if chosen is None or _var(chosen.slots[0]) is _var(chosen.slots[1]):
-            return None
-        rest.remove(chosen)
-        parts.append(_bracketed(chosen.key) + ("" if step is not None else ".T"))
-        after = _var(chosen.slots[1] if step is not None else chosen.slots[0])
-        if after is None:
-            return None
-        here = after
-
-
-def _bracketed(key: Key) -> str:
-    return key_text(key)
-
-
-def _var(slot: Slot) -> Var | None:
-    return slot[0].var if len(slot) == 1 and slot[0].offset == ZERO else None
-
-
-def _is_vector_at(atom: Atom, var: Var) -> bool:
-    return len(atom.slots) == 1 and _var(atom.slots[0]) is var
-
-
-def _vector(term: Term) -> str | None:
-    """Vectors and numbers: `g .* c`."""
-    if len(term.out) == 0 and not term.atoms:
-        return "1"
-    if len(term.out) == 1 and all(atom.slots == term.out for atom in term.atoms):
-        parts = [key_text(atom.key) + ("" if atom.power == 1 else f".^({atom.power})") for atom in term.atoms]
-        return " .* ".join(parts) if parts else f"ones({term.out[0][0].var.size})" if term.out[0] else "1"
+    for axis, size in enumerate(form.axes):
+        stretches: dict[tuple[Size, Size], dict[str, Term]] = {}
+        for text, term in form.terms.items():
+            stretches.setdefault(_stretch(term.out[axis], size), {})[text] = term
+        if set(stretches) != {(ZERO, size)}:
+            return _in_a_row(form, axis, stretches)
     return None
+
+
+def _stretch(slot: Slot, size: Size) -> tuple[Size, Size]:
+    """Where a slot starts, and how long it is."""
+    return (slot[0].offset, slot[0].var.size) if len(slot) == 1 else (ZERO, length(slot) if slot else size)
+
+
+def _in_a_row(form: Form, axis: int, stretches: Mapping[tuple[Size, Size], Mapping[str, Term]]) -> str | None:
+    here, parts = ZERO, []
+    left = dict(stretches)
+    while left:
+        following = next((place for place in left if place[0] == here), None)
+        if following is None:
+            starts = [place for place in left if form.world.at_most(here, place[0])]
+            if len(starts) != 1:
+                return None
+            parts.append(_zeros(_with_axis(form, axis, starts[0][0] - here)))
+            here = starts[0][0]
+            continue
+        part = Form(_with_axis(form, axis, following[1]), _moved(left.pop(following), axis), form.world)
+        parts.append(form_text(part))
+        here = here + following[1]
+    if here != form.axes[axis]:
+        parts.append(_zeros(_with_axis(form, axis, form.axes[axis] - here)))
+    return f"[{('; ' if axis == 0 and len(form.axes) == 2 else ', ').join(parts)}]"
+
+
+def _with_axis(form: Form, axis: int, size: Size) -> tuple[Size, ...]:
+    return tuple(size if place == axis else one for place, one in enumerate(form.axes))
+
+
+def _moved(terms: Mapping[str, Term], axis: int) -> dict[str, Term]:
+    """The terms with a stretch of an axis as the whole of it."""
+    return {
+        text: Term(
+            term.coefficient,
+            term.atoms,
+            tuple(tuple(Place(p.var) for p in slot) if at == axis else slot for at, slot in enumerate(term.out)),
+        )
+        for text, term in terms.items()
+    }
+
+
+def _zeros(axes: tuple[Size, ...]) -> str:
+    return f"zeros({', '.join(map(str, axes))})"
+
+
+# ------------------------------------------------------------------------------------------------ indices
 
 
 def _indexed(term: Term) -> str:

@@ -77,6 +77,7 @@ def is_continuous(key: Key) -> bool:
 
 def never_zero(key: Key, power: Fraction) -> str | None:
     """What has to hold so that an atom has no entry zero or infinite; None where that is not to be expected."""
+    from specdsl.equivalence.forms.roots import nonzero_text
     from specdsl.equivalence.forms.text import key_text
 
     if key.kind == "part" and key.name == "S":
@@ -86,8 +87,7 @@ def never_zero(key: Key, power: Fraction) -> str | None:
     if is_continuous(key):
         return f"no entry of {key_text(key)} is zero"
     if key.name == "entries" and power.denominator == 2 and (power < 0 or not key.trained):
-        inner = key_text(key).removeprefix("(").removesuffix(")")
-        return f"the norms in {inner} are not zero"
+        return nonzero_text(key.arguments[0])
     if key.kind == "operator" and key.name == "exp":
         return ""
     return None

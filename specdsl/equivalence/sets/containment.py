@@ -24,15 +24,15 @@ class Certificate:
     """`b(values(a)) = a`, checked exactly.
 
     Attributes:
-        values: every factor of b as text over the factors of a.
+        values: every factor of b over the factors of a.
         reason: what else was used (a bound of a rank).
     """
 
-    values: Mapping[str, str]
+    values: Mapping[str, Form]
     reason: str = ""
 
     def lines(self) -> tuple[str, ...]:
-        return tuple(f"{name} := {text}" for name, text in self.values.items()) + (
+        return tuple(f"{name} := {form_text(form)}" for name, form in self.values.items()) + (
             (self.reason,) if self.reason else ()
         )
 
@@ -125,7 +125,7 @@ def _checked(a: Image, b: Image, chosen: Mapping[str, Form]) -> Certificate | No
         return None
     if any(made[target] != a.forms[target] for target in made):
         return None
-    return Certificate({name: form_text(form) for name, form in chosen.items()})
+    return Certificate(dict(chosen))
 
 
 def _is_addend(b: Image, name: str) -> bool:
@@ -158,7 +158,7 @@ def _solved(
             rest = {target: _without(form, name) for target, form in rest.items()}
     except NoForm:
         return None
-    found = {other: form_text(form) for other, form in chosen.items()}
+    found = dict(chosen)
     reasons = []
     solved = set()
     for name in names:
@@ -172,7 +172,7 @@ def _solved(
         reason = _why_allowed(a, b, name, use.target, value, rest[use.target], known)
         if reason is None:
             return None
-        found[name] = form_text(value)
+        found[name] = value
         reasons += [reason] if reason else []
     if any(form != a.forms[target] for target, form in rest.items() if target not in solved):
         return None

@@ -32,6 +32,9 @@ class FieldPoint:
         seed: another seed is another point.
     """
 
+    prime: int | None = PRIME
+    """None where entries are kept whole."""
+
     def __init__(self, sizes: Environment, seed: int = 0) -> None:
         self.sizes = dict(sizes)
         self.seed = seed
@@ -63,7 +66,7 @@ class FieldPoint:
         total = np.zeros(shape, dtype=object)
         for term in form.terms.values():
             total = total + self._term(term, form.axes)
-        return total % PRIME
+        return total if self.prime is None else total % self.prime
 
     def _term(self, term: Term, axes: tuple[Size, ...]) -> Any:
         names: dict[Var, int] = {}
@@ -89,14 +92,14 @@ class FieldPoint:
             operands += [ones, [label]]
         number = self._number(term.coefficient)
         distinct = list(dict.fromkeys(labels))
-        value = _contracted(operands, distinct) if operands else np.array(1, dtype=object)
+        value = _contracted(operands, distinct, self.prime) if operands else np.array(1, dtype=object)
         value = _spread(value, distinct, labels, repeats)
         lengths = [part.stop - part.start for part in region]
         whole = np.zeros(self.shape(axes), dtype=object)
         whole[tuple(region)] = np.reshape(value, lengths)
         return whole * number
 
-    def _number(self, size: Size) -> int:
+    def _number(self, size: Size) -> Any:
         value = size.value(self.sizes)
         if value == 0:
             raise NotExact("value", f"{size} is zero at these sizes, which says nothing of others")
@@ -201,7 +204,7 @@ class FieldPoint:
         return self.generic.entries((self.seed, token), shape).value.astype(object)
 
 
-def _contracted(operands: list[Any], out: list[int]) -> Any:
+def _contracted(operands: list[Any], out: list[int], prime: int | None) -> Any:
     """The sum over all labels that are not in `out`, two arrays at a time, so that entries stay below the prime."""
     arrays = [(operands[at], operands[at + 1]) for at in range(0, len(operands), 2)]
     arrays = [(_traced(array, labels), list(dict.fromkeys(labels))) for array, labels in arrays]
@@ -211,7 +214,8 @@ def _contracted(operands: list[Any], out: list[int]) -> Any:
         chosen = rest.pop(next((at for at, one in enumerate(rest) if set(one[1]) & set(have)), 0))
         needed = set(out).union(*(labels for _, labels in rest))
         kept = [label for label in dict.fromkeys([*have, *chosen[1]]) if label in needed]
-        value = np.einsum(value, have, chosen[0], chosen[1], kept) % PRIME
+        value = np.einsum(value, have, chosen[0], chosen[1], kept)
+        value = value if prime is None else value % prime
         have = kept
     return np.einsum(value, have, out) if have != out else value
 

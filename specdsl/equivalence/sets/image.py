@@ -9,6 +9,7 @@ from functools import cached_property
 
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
 from specdsl.equivalence.forms.index import ONE, length
+from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets.rank import remember
 from specdsl.sizes import Environment, Size
 
@@ -87,15 +88,29 @@ class Step:
 
     Attributes:
         rule: the name of the rule.
-        down: old factors by new ones, as text.
-        up: new factors by old ones, as text.
+        gone: the old factors that are replaced, and what they ran over.
+        new: new factors by old ones.
+        old: old factors by new ones; empty where a theorem says that they exist.
+        said: what the theorem says of them.
         condition: what has to hold, if anything.
     """
 
     rule: str
-    down: Mapping[str, str]
-    up: Mapping[str, str]
+    gone: Mapping[str, Space]
+    new: Mapping[str, Form]
+    old: Mapping[str, Form]
+    said: Mapping[str, str]
     condition: str = ""
+
+    @cached_property
+    def up(self) -> Mapping[str, str]:
+        """New factors by old ones, as text."""
+        return {name: form_text(form) for name, form in self.new.items()}
+
+    @cached_property
+    def down(self) -> Mapping[str, str]:
+        """Old factors by new ones, as text."""
+        return self.said or {name: form_text(form) for name, form in self.old.items()}
 
 
 @dataclass(frozen=True)
@@ -143,12 +158,12 @@ class Image:
 
     def fresh_name(self, *wanted: str) -> str:
         """A name for a new factor that no factor has or had."""
-        taken = {*self.factors, *(name for step in self.steps for name in (*step.down, *step.up))}
+        taken = {*self.factors, *(name for step in self.steps for name in (*step.gone, *step.new))}
         name = wanted[0] if wanted else "T"
-        count = 1
+        stem, count = name.rstrip("0123456789") or name, 1
         while name in taken:
             count += 1
-            name = f"{wanted[0] if wanted else 'T'}{count}"
+            name = f"{stem}{count}"
         return name
 
     def terms(self) -> Iterator[tuple[str, Term]]:

@@ -183,12 +183,15 @@ def _too_large_rank(a: Image, b: Image, sizes: Environment) -> Separation | None
     for target, written in b.forms.items():
         form = opened_reflections(written)
         constant = Form.of(form.axes, [term for term in form.terms.values() if not term.trained], form.world)
-        for quotient in (None, *_common_atoms(form)):
-            for flattening, bound, text in _flattenings(form, quotient, sizes):
+        for quotient in (None, *common_atoms(form)):
+            for flattening, bound, text in flattenings(form, quotient, sizes):
                 for seed in SEEDS:
                     point = FieldPoint(sizes, seed).over(a).over(b)
                     found = _rank_of(a.forms[target], constant, quotient, flattening, point)
                     if found > bound:
+                        less = form_text(constant)
+                        moved = f"{target} - {less}" if len(constant.terms) == 1 else f"{target} - ({less})"
+                        text = text.replace("what is added to the fixed part", moved).replace("the value", target)
                         what = text if quotient is None else f"{text}, entries divided by {quotient.key.name}"
                         return Separation(
                             f"{what} has rank at most {bound} for every value of (other), and {found} for one of (one) "
@@ -197,7 +200,7 @@ def _too_large_rank(a: Image, b: Image, sizes: Environment) -> Separation | None
     return None
 
 
-def _common_atoms(form: Form) -> Iterator[Atom]:
+def common_atoms(form: Form) -> Iterator[Atom]:
     """Fixed atoms that multiply every term that is trained, entry by entry."""
     terms = [term for term in form.terms.values() if term.trained]
     if not terms:
@@ -215,7 +218,7 @@ Flattening = tuple[tuple[tuple[int, ...], ...], tuple[int, ...], tuple[int, ...]
 """Sizes of the blocks of every axis, and which blocks, counted through, are the rows and which the columns."""
 
 
-def _flattenings(form: Form, quotient: Atom | None, sizes: Environment) -> Iterator[tuple[Flattening, int, str]]:
+def flattenings(form: Form, quotient: Atom | None, sizes: Environment) -> Iterator[tuple[Flattening, int, str]]:
     """Ways to read the value as a matrix, each with a bound of its rank over all factors."""
     terms = [_divided(term, quotient) for term in form.terms.values() if term.trained]
     if not terms:
@@ -285,7 +288,7 @@ def _rank_of(form: Form, constant: Form, quotient: Atom | None, flattening: Flat
 def _wrong_sign(a: Image, b: Image, sizes: Environment) -> Separation | None:
     """b is `L f R + C` with f in a range and nothing lost between L and R; a reaches it with f in a larger one."""
     for name, space in b.factors.items():
-        if space.range not in _RANGE_TEXTS or len(b.factors) != 1 or not _is_linear_alone(b, name):
+        if space.range not in _RANGE_TEXTS or len(b.factors) != 1 or not is_linear_alone(b, name):
             continue
         for wider in ("real", *_RANGE_TEXTS):
             if space.range in RANGES[wider]:
@@ -305,7 +308,7 @@ _RANGE_TEXTS = {"nonnegative": "not negative", "nonzero": "not zero", "positive"
                 "within one": "between -1 and 1", "at most one": "from -1 to 1"}  # fmt: skip
 
 
-def _is_linear_alone(image: Image, name: str) -> bool:
+def is_linear_alone(image: Image, name: str) -> bool:
     return all(use.atom is not None for use in image.uses(name)) and all(
         sum(1 for atom in term.atoms if atom.key.trained) <= 1 for _, term in image.terms()
     )
@@ -319,4 +322,4 @@ def _lost(b: Image, name: str, sizes: Environment) -> bool:
     return elimination.rank(span, PRIME) < len(span)
 
 
-__all__ = ["Separation", "is_affine", "separated", "shown"]
+__all__ = ["Separation", "common_atoms", "flattenings", "is_affine", "is_linear_alone", "separated", "shown"]

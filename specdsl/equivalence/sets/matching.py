@@ -25,6 +25,10 @@ class Renaming:
 
     names: Mapping[str, tuple[str, bool]]
 
+    def inverse(self) -> Renaming:
+        """The factors of a by those of b."""
+        return Renaming({a: (b, flipped) for b, (a, flipped) in self.names.items()})
+
     def text(self) -> str:
         moved = [f"{b} = {a}{'.T' if flipped else ''}" for b, (a, flipped) in self.names.items() if b != a or flipped]
         return ", ".join(moved) if moved else "the same factors"

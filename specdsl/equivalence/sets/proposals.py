@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from specdsl.equivalence.forms.form import Form
-from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets.image import Image, Space, Step
 
 Rule = Callable[[Image], Iterator["Proposal"]]
@@ -48,8 +47,9 @@ def accepted(image: Image, proposal: Proposal) -> Image | None:
     forms = proposal.forms if proposal.down is None else image.put(proposal.down)
     assert forms is not None
     factors = {name: space for name, space in image.factors.items() if name not in proposal.gone} | proposal.spaces
-    down = proposal.down_text or {name: form_text(form) for name, form in (proposal.down or {}).items()}
-    step = Step(proposal.rule, down, {name: form_text(form) for name, form in proposal.up.items()}, proposal.condition)
+    gone = {name: image.factors[name] for name in proposal.gone}
+    said = proposal.down_text or {}
+    step = Step(proposal.rule, gone, proposal.up, proposal.down or {}, said, proposal.condition)
     after = image.over(forms, factors, step)
     if after.complexity >= image.complexity:
         return None
