@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from specdsl.runtime.interchange.correspondence import Correspondence, Fields
 from specdsl.runtime.interchange.factors import axis_sizes, factors_of
 from specdsl.runtime.interchange.peft_folder import read_folder
 from specdsl.runtime.interchange.peft_reading import PeftReading, reading_of
+from specdsl.runtime.interchange.tensor_checks import by
 from specdsl.runtime.survey import Survey, survey
 from specdsl.runtime.surveyed_modules import factor_shapes
 from specdsl.spec import Spec, parse, parse_text, source_of
@@ -51,7 +53,7 @@ def attach_peft(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor],
     places = [*values, *(_tied(model, values) if _rows(found)[0].with_tied else ())]
     laid = survey(
         model, spec, on=[_item(place) for place in places], train=[_item(place) for place in found.whole] or None,
-        indices={index: fields[name] for row in _rows(found)[:1] for index, name in row.indices.items()},
+        indices=_indices(found),
     )  # fmt: skip
     _check_shapes(laid, values)
     laid = replace(laid, given=_given(laid, values))
@@ -67,7 +69,12 @@ def attach_peft(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor],
 
 def values_of(model: nn.Module, found: PeftReading) -> dict[str, dict[str, Tensor]]:
     """The factors of every module, as views of PEFT's tensors."""
-    values = {place: factors_of(one.row, found.fields, one.site, one.tensors) for place, one in found.modules.items()}
+    values: dict[str, dict[str, Tensor]] = {}
+    for place, one in found.modules.items():
+        try:
+            values[place] = factors_of(one.row, found.fields, one.site, one.tensors)
+        except SpecCheckpointError as error:
+            raise SpecCheckpointError(f"`{place}`: {error.message}", hint=error.hint) from None
     for place, bias in found.biases.items():
         values.setdefault(place, {})[BIAS] = bias - model.get_submodule(place).get_parameter("bias").detach().to(bias)
     return values
@@ -164,6 +171,17 @@ def _settings(found: PeftReading) -> dict[str, float]:
     return settings
 
 
+def _indices(found: PeftReading) -> dict[str, Any]:
+    """The indices that fields of the configuration list."""
+    indices: dict[str, Any] = {}
+    for row in _rows(found)[:1]:
+        for index, name in row.indices.items():
+            indices[index] = found.fields.get(name) or ()
+            if len(set(indices[index])) < len(indices[index]):
+                raise SpecCheckpointError(f"`{name}` names a place twice")
+    return indices
+
+
 def _tied(model: nn.Module, places: Iterable[str]) -> list[str]:
     """Other modules that hold the weight of one of these."""
     owners = {id(model.get_submodule(place).weight) for place in places}
@@ -176,14 +194,11 @@ def _check_shapes(laid: Survey, values: Mapping[str, Mapping[str, Tensor]]) -> N
         shapes = factor_shapes(module)
         for name, value in values[module.target.name].items():
             if tuple(value.shape) != shapes[name]:
+                what = f"`{name}` of `{module.target.name}` is {by(value.shape)}"
                 raise SpecCheckpointError(
-                    f"`{name}` of `{module.target.name}` is {_by(tuple(value.shape))}, but the spec makes it "
-                    f"{_by(shapes[name])}", hint="ranks that differ between modules are not one spec",
-                )  # fmt: skip
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a number"
+                    f"{what}, but the spec makes it {by(shapes[name])}",
+                    hint="ranks that differ between modules are not one spec",
+                )
 
 
 def _given(laid: Survey, values: Mapping[str, Mapping[str, Tensor]]) -> dict[tuple[str, str], Tensor]:

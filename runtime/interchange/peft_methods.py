@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specdsl.errors import SpecCheckpointError
 from specdsl.runtime.interchange.correspondence import Correspondence, Fields, Part, Parts, Places, Sizes
+from specdsl.runtime.interchange.tensor_checks import by, is_whole, kind_of
 
 RANKED = {"r": "r", "alpha": "lora_alpha"}
 ROOT = {"use_rslora": ("alpha/r", "alpha/sqrt(r)")}
@@ -48,16 +50,30 @@ def _lora(spec: str, parts: Parts, settings: Mapping[str, str] = RANKED, **when:
 
 def seeded_places(fields: Fields, _: Tensor | None, sizes: Sizes) -> Tensor:
     """FourierFT's places: of a permutation of all entries, row by row of an m x n matrix."""
-    draw = torch.Generator().manual_seed(int(fields.get("random_loc_seed", 777)))
-    places: Tensor = torch.randperm(sizes["n"] * sizes["m"], generator=draw)[: int(fields["n_frequency"])]
+    if fields.get("n_frequency") is None:
+        raise SpecCheckpointError("the configuration does not say `n_frequency`, the number of places that PEFT draws")
+    draw = torch.Generator().manual_seed(fields.get("random_loc_seed", 777))
+    places: Tensor = torch.randperm(sizes["n"] * sizes["m"], generator=draw)[: fields["n_frequency"]]
     return places
 
 
 def places_of_pairs(fields: Fields, pairs: Tensor | None, sizes: Sizes) -> Tensor:
     """Places in an n x m matrix from a row of outputs and a row of inputs."""
     assert pairs is not None
+    if not is_whole(pairs) or pairs.dim() != 2 or len(pairs) != 2:
+        raise SpecCheckpointError(
+            f"`shira_indices` is {by(pairs.shape)} of {kind_of(pairs)}, not a row of outputs and one of inputs"
+        )
     outputs, inputs = pairs.long()
+    for name, size, found in (("outputs", "m", outputs), ("inputs", "n", inputs)):
+        if found.numel() and (int(found.min()) < 0 or int(found.max()) >= sizes[size]):
+            raise SpecCheckpointError(
+                f"`shira_indices` names {name} from {int(found.min())} to {int(found.max())}, but the module has "
+                f"{sizes[size]}, counted from 0"
+            )
     places: Tensor = inputs * sizes["m"] + outputs
+    if len(set(places.tolist())) < len(places):
+        raise SpecCheckpointError("`shira_indices` names a place twice")
     return places
 
 

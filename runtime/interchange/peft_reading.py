@@ -12,7 +12,9 @@ from specdsl.errors import SpecCheckpointError
 from specdsl.lowering.sites import LayerSite, site_of
 from specdsl.runtime.interchange.correspondence import Correspondence, Fields
 from specdsl.runtime.interchange.factors import fits
+from specdsl.runtime.interchange.peft_fields import shown
 from specdsl.runtime.interchange.peft_methods import METHODS
+from specdsl.runtime.interchange.tensor_checks import check_factor, check_like
 from specdsl.runtime.roles import named_layers
 
 MODEL = "base_model."
@@ -74,6 +76,8 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
         if row is None:
             keys = ", ".join(f"`{key}`" for key in sorted(values))
             raise SpecCheckpointError(f"`{name}`, a {site.kind}, has the tensors {keys}, which no spec is known for")
+        for part in row.parts_of(site.kind):
+            check_factor(f"{MODEL if part.is_shared else f'{MODULES}{name}.'}{part.key}", values[part.key])
         found.modules[name] = PeftModule(row, site, values)
     for name, value in rest.items():
         if not name.startswith(MODEL) or name.removeprefix(MODEL) not in shared:
@@ -112,7 +116,9 @@ def _meets(value: Any, allowed: tuple[Any, ...]) -> bool:
 
 
 def _unsupported(fields: Fields, name: str) -> SpecCheckpointError:
-    return SpecCheckpointError(f"`{name}` = {fields.get(name)!r} of a {fields['peft_type']} adapter is not supported")
+    return SpecCheckpointError(
+        f"`{name}` = {shown(fields.get(name))} of a {fields['peft_type']} adapter is not supported"
+    )
 
 
 def _keys(rows: Iterable[Correspondence], shared: bool) -> set[str]:
@@ -140,15 +146,20 @@ def by_module(
 def _sort(found: PeftReading, model: nn.Module, name: str, value: Tensor) -> None:
     """A tensor that is no factor: of a module trained whole, a trained bias, or the base's own table."""
     place, _, attribute = name.removeprefix(MODULES).rpartition(".")
-    for module, _ in model.named_modules():
+    for module, trained in model.named_modules():
         if _is_saved(module, found.fields) and f"{place}.".startswith(f"{module}."):
-            found.whole.setdefault(module, {})[f"{place}.{attribute}"[len(module) + 1 :]] = value
+            key = f"{place}.{attribute}"[len(module) + 1 :]
+            if key in dict(trained.named_parameters()):
+                check_factor(name, value)
+            found.whole.setdefault(module, {})[key] = value
             return
     module = place.removesuffix(".base_layer")
     own = dict(model.named_parameters(remove_duplicate=False)).get(f"{module}.{attribute}")
     if attribute == "bias" and found.fields.get("bias") not in (None, "none") and own is not None:
+        check_factor(name, value)
+        check_like(name, value, own)
         found.biases[module] = value
-    elif own is None or own.shape != value.shape or not (own == value.to(own)).all():
+    elif own is None or own.shape != value.shape or value.is_complex() or not (own == value.to(own)).all():
         raise SpecCheckpointError(f"the adapter holds `{name}`, which is neither a factor nor the base's own value")
 
 
