@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,8 +69,7 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
     for name, values in own.items():
         site = sites.get(name)
         if site is None:
-            what = "cannot carry a spec" if name in sites else f"is not in this {type(model).__name__}"
-            raise SpecCheckpointError(f"`{name}`, which the adapter adapts, {what}", hint="load its own base model")
+            raise _not_there(model, name, sites)
         values |= shared
         row = next((row for row in rows if fits(row, site.kind, values)), None)
         if row is None:
@@ -85,6 +84,15 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
     if not found.modules:
         raise SpecCheckpointError("the adapter holds no factors")
     return found
+
+
+def _not_there(model: nn.Module, name: str, sites: Collection[str]) -> SpecCheckpointError:
+    """That a module of the adapter is not one of the model's, or none that a spec can adapt."""
+    what = "cannot carry a spec" if name in sites else f"is not in this {type(model).__name__}"
+    hint = "load its own base model"
+    if name.partition(".")[2] in sites:  # `bert.encoder...` of a model with a head, of which this is the inner one
+        hint = "load its base with the head that it was trained with, as `--task classification` does"
+    return SpecCheckpointError(f"`{name}`, which the adapter adapts, {what}", hint=hint)
 
 
 def rows_for(fields: Fields) -> list[Correspondence]:
