@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from itertools import chain, combinations
@@ -21,6 +21,7 @@ from specdsl.runtime.interchange.factors import tensors_of
 from specdsl.runtime.interchange.import_peft import text_of
 from specdsl.runtime.interchange.peft_folder import write_folder
 from specdsl.runtime.interchange.peft_methods import METHODS
+from specdsl.runtime.interchange.peft_names import WRAPPED, counted_here, name_there
 from specdsl.runtime.interchange.peft_reading import MODEL, MODULES
 from specdsl.runtime.member import Member
 from specdsl.spec import parse_text
@@ -41,14 +42,16 @@ def export_peft(adapter: Adapter, folder: str | Path) -> Path:
     kinds = {row.peft_type for row, _ in rows.values()}
     if len(kinds) > 1:
         raise SpecCheckpointError(f"the modules follow {' and '.join(sorted(kinds))}, which PEFT does not hold in one")
-    fields = _fields(adapter, rows)
+    names = {member.name: _name(adapter, member, rows[member.name][0]) for member in adapter.members}
+    fields = _fields(adapter, rows, names.values())
     tensors: dict[str, Tensor] = {}
     for member in adapter.members:
         row, _ = rows[member.name]
         _check(row, fields, member)
         shared = {part.key for part in row.parts_of(member.base_site.kind) if part.is_shared}
-        for key, value in tensors_of(row, member.base_site, _factors(member)).items():
-            tensors[f"{MODEL}{key}" if key in shared else f"{MODULES}{member.name}.{key}"] = value
+        name = names[member.name]
+        for key, value in counted_here(name, tensors_of(row, member.base_site, _factors(member))).items():
+            tensors[f"{MODEL}{key}" if key in shared else f"{MODULES}{name}.{key}"] = value
     for place, module in adapter.survey.trained_whole:
         tensors |= {f"{MODULES}{place}.{name}": value for name, value in module.state_dict().items()}
     return write_folder(folder, fields, tensors)
@@ -105,7 +108,14 @@ def _factors(member: Member) -> dict[str, Tensor]:
     return {name: member.layer.factor(name).detach() for name in member.layer.lowered.factors_in_use}
 
 
-def _fields(adapter: Adapter, rows: Mapping[str, tuple[Correspondence, frozenset[str]]]) -> dict[str, Any]:
+def _name(adapter: Adapter, member: Member, row: Correspondence) -> str:
+    site, adapted = member.base_site, [other.name for other in adapter.members]
+    return name_there(member.name, site, {part.key for part in row.parts_of(site.kind)}, adapter.model, adapted)
+
+
+def _fields(
+    adapter: Adapter, rows: Mapping[str, tuple[Correspondence, frozenset[str]]], names: Iterable[str]
+) -> dict[str, Any]:  # fmt: skip
     """The configuration: the method, its modules, its hyper-parameters."""
     config = getattr(adapter.model, "config", None)
     fields: dict[str, Any] = {
@@ -113,7 +123,7 @@ def _fields(adapter: Adapter, rows: Mapping[str, tuple[Correspondence, frozenset
         "inference_mode": True,
         "modules_to_save": [place for place, _ in adapter.survey.trained_whole] or None,
         "task_type": "CAUSAL_LM" if type(adapter.model).__name__.endswith("ForCausalLM") else None,
-        "target_modules": _target_modules(adapter),
+        "target_modules": _target_modules(adapter, [name for name in names if WRAPPED not in name]),
     }
     if any(member.base_site.kind == "Conv1D" for member in adapter.members):
         fields["fan_in_fan_out"] = True
@@ -127,9 +137,8 @@ def _fields(adapter: Adapter, rows: Mapping[str, tuple[Correspondence, frozenset
     return fields
 
 
-def _target_modules(adapter: Adapter) -> list[str] | str:
+def _target_modules(adapter: Adapter, chosen: list[str]) -> list[str] | str:
     """The names of the modules, which PEFT also takes for endings of names; as a pattern where that would be more."""
-    chosen = [member.name for member in adapter.members]
     names = [name for name, _ in adapter.model.named_modules() if ".specdsl" not in name]
     more = any(name not in chosen and name.endswith(f".{place}") for place in chosen for name in names)
     return "|".join(re.escape(place) for place in chosen) if more else chosen

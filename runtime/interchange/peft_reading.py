@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from specdsl.errors import SpecCheckpointError
-from specdsl.lowering.sites import LayerSite, site_of
+from specdsl.lowering.sites import LayerSite, ParameterSite, site_of
 from specdsl.runtime.interchange.correspondence import Correspondence, Fields
 from specdsl.runtime.interchange.factors import fits
 from specdsl.runtime.interchange.peft_fields import shown
 from specdsl.runtime.interchange.peft_methods import METHODS
+from specdsl.runtime.interchange.peft_names import LORA_KEYS, WRAPPED, counted_there, names_here
 from specdsl.runtime.interchange.tensor_checks import check_factor, check_like
 from specdsl.runtime.roles import named_layers
 
@@ -70,6 +71,9 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
         site = sites.get(name)
         if site is None:
             raise _not_there(model, name, sites)
+        if isinstance(site, ParameterSite) and values.keys() != LORA_KEYS:
+            keys = ", ".join(f"`{key}`" for key in sorted(values))
+            raise SpecCheckpointError(f"`{name}`, of an attention, has the tensors {keys}; only LoRA's are known there")
         values |= shared
         row = next((row for row in rows if fits(row, site.kind, values)), None)
         if row is None:
@@ -148,7 +152,8 @@ def by_module(
             rest[name] = value
         else:
             own.setdefault(name.removeprefix(MODULES).removesuffix(f".{key}"), {})[key] = value
-    return own, rest
+    names = names_here(own)
+    return {names[name]: counted_there(name, values) for name, values in own.items()}, rest
 
 
 def _sort(found: PeftReading, model: nn.Module, name: str, value: Tensor) -> None:
@@ -161,7 +166,7 @@ def _sort(found: PeftReading, model: nn.Module, name: str, value: Tensor) -> Non
                 check_factor(name, value)
             found.whole.setdefault(module, {})[key] = value
             return
-    module = place.removesuffix(".base_layer")
+    module = place.replace(WRAPPED, "")
     own = dict(model.named_parameters(remove_duplicate=False)).get(f"{module}.{attribute}")
     if attribute == "bias" and found.fields.get("bias") not in (None, "none") and own is not None:
         check_factor(name, value)
