@@ -62,7 +62,7 @@ def test_an_attention_is_compared_without_its_base(expected: Tensor, tmp_path: P
 def test_another_method_on_an_attention_is_refused(expected: Tensor, tmp_path: Path) -> None:
     config = tmp_path / "theirs" / "adapter_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"use_dora": True}))
-    with pytest.raises(specdsl.SpecCheckpointError, match="has the tensors .*, which no spec is known for"):
+    with pytest.raises(specdsl.SpecCheckpointError, match="which no spec is known for"):
         specdsl.import_peft(Attending().eval(), tmp_path / "theirs")
 
 
