@@ -37,7 +37,7 @@ TYPES: dict[str, Any] = {
     "init_lora_weights": bool | str,
     "init_weights": bool | str | None,
     "token_indices": list[Whole],
-    **dict.fromkeys(("rank_pattern", "target_svd_config"), dict[str, Any] | None),
+    **dict.fromkeys(("rank_pattern", "alpha_pattern", "target_svd_config"), dict[str, Any] | None),
     "effective_rank": int | float | None,
 }  # fmt: skip
 """Of every field that the table of methods reads. None stands only where PEFT has it as a default that means the same

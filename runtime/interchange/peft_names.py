@@ -33,6 +33,11 @@ def names_here(theirs: Iterable[str]) -> dict[str, str]:
     }
 
 
+def owner_of(name: str, site: LayerSite) -> str:
+    """The module that PEFT's patterns have to match: of a parameter of an attention the attention."""
+    return name.removesuffix(INPUTS).removesuffix(OUTPUT) if isinstance(site, ParameterSite) else name
+
+
 def name_there(name: str, site: LayerSite, keys: Collection[str], model: nn.Module, adapted: Collection[str]) -> str:
     """The name of an adapted module in PEFT.
 
@@ -47,7 +52,7 @@ def name_there(name: str, site: LayerSite, keys: Collection[str], model: nn.Modu
     """
     if not isinstance(site, ParameterSite):
         return name
-    owner = name.removesuffix(INPUTS).removesuffix(OUTPUT)
+    owner = owner_of(name, site)
     is_attention = owner != name and isinstance(model.get_submodule(owner), nn.MultiheadAttention)
     if not is_attention or not {f"{owner}{INPUTS}", f"{owner}{OUTPUT}"} <= set(adapted) or set(keys) != LORA_KEYS:
         raise SpecCheckpointError(

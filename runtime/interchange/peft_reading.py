@@ -14,7 +14,8 @@ from specdsl.runtime.interchange.correspondence import Correspondence, Fields
 from specdsl.runtime.interchange.factors import fits
 from specdsl.runtime.interchange.peft_fields import shown
 from specdsl.runtime.interchange.peft_methods import METHODS
-from specdsl.runtime.interchange.peft_names import LORA_KEYS, WRAPPED, counted_there, names_here
+from specdsl.runtime.interchange.peft_names import LORA_KEYS, WRAPPED, counted_there, names_here, owner_of
+from specdsl.runtime.interchange.peft_patterns import fields_at
 from specdsl.runtime.interchange.tensor_checks import check_factor, check_like
 from specdsl.runtime.roles import named_layers
 
@@ -30,11 +31,19 @@ COMMON = frozenset({
 
 @dataclass
 class PeftModule:
-    """One adapted module: its row of the table, its site, its tensors by key, the shared ones among them."""
+    """One adapted module.
+
+    Attributes:
+        row: of the table of methods.
+        site: the module of the model.
+        tensors: its own by key, and the shared ones.
+        fields: its configuration.
+    """
 
     row: Correspondence
     site: LayerSite
     tensors: dict[str, Tensor]
+    fields: Fields
 
 
 @dataclass
@@ -81,7 +90,7 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
             raise SpecCheckpointError(f"`{name}`, a {site.kind}, has the tensors {keys}, which no spec is known for")
         for part in row.parts_of(site.kind):
             check_factor(f"{MODEL if part.is_shared else f'{MODULES}{name}.'}{part.key}", values[part.key])
-        found.modules[name] = PeftModule(row, site, values)
+        found.modules[name] = PeftModule(row, site, values, fields_at(row, fields, owner_of(name, site)))
     for name, value in rest.items():
         if not name.startswith(MODEL) or name.removeprefix(MODEL) not in shared:
             _sort(found, model, name, value)

@@ -51,8 +51,13 @@ def fields(**values: Any) -> Change:
 
 REFUSED: dict[str, tuple[Change, str]] = {
     "method": (fields(peft_type="XLORA"), "no spec is known for `peft_type` = 'XLORA'"),
-    "ranks": (fields(rank_pattern={"query": 4}), "`rank_pattern` = {'query': 4} of a LORA adapter is not supported"),
-    "scales": (fields(alpha_pattern={"query": 4}), "`alpha_pattern` = {'query': 4} of a LORA adapter is not supported"),
+    "ranks": (
+        fields(rank_pattern={"query": 4}), "attention.self.query` is 32 x 3, but the spec makes it 32 x 4",
+    ),
+    "no rank": (fields(rank_pattern={"query": "x"}), "`r` in `rank_pattern` should be a valid integer, not 'x'"),
+    "no scale": (fields(alpha_pattern={"query": None}), "`lora_alpha` in `alpha_pattern` should be a valid number"),
+    "no pattern": (fields(alpha_pattern={"(": 4}), "`alpha_pattern` holds '(', which is no pattern: "),
+    "ranks by modules": (fields(rank_pattern=[4]), "`rank_pattern` in `"),
     "start": (fields(init_lora_weights="loftq"), "`init_lora_weights` = 'loftq' of a LORA adapter is not supported"),
     "tokens": (fields(alora_invocation_tokens=[3]), "`alora_invocation_tokens` = [3] of a LORA adapter is not"),
     "unknown field": (fields(use_newest=True), "`use_newest` = True of a LORA adapter is not supported"),
@@ -228,3 +233,14 @@ def test_a_detached_adapter_is_not_exported(tmp_path: Path) -> None:
     adapter.detach()
     with pytest.raises(specdsl.SpecCheckpointError, match="is not attached any more"):
         adapter.export_peft(tmp_path / "exported")
+
+
+def test_blocks_that_differ_between_modules_are_not_exported(tmp_path: Path) -> None:
+    model, _ = saved_by_peft("BOFT, blocks by module", tmp_path / "theirs")
+    adapter = specdsl.import_peft(model, tmp_path / "theirs")
+    with pytest.raises(specdsl.SpecCheckpointError) as caught:
+        adapter.export_peft(tmp_path / "again")
+    assert caught.value.message == (
+        "`boft_block_size` would be 8 and, for `model.layers.0.mlp.down_proj`, 16; PEFT has one for all modules"
+    )
+    assert not (tmp_path / "again").exists()
