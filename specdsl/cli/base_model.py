@@ -38,7 +38,7 @@ def base_of(
         known = TaskModel.load(model or file.model, file.task, max_length=file.max_length, bf16=file.bf16)
         return known.model, known.tokenizer, []
     if not (folder / RECORD).is_file():
-        raise SpecFileError(f"there is no adapter in `{folder}`", hint=f"an adapter's folder holds `{RECORD}`")
+        raise SpecFileError(f"there is no adapter in `{folder}`", hint=f"an adapter folder holds `{RECORD}`")
     if model is None:
         raise SpecSettingError(f"`{folder}` does not say which model it belongs to", hint="give it with --model")
     loaded = load_model(model, task=task, num_labels=num_labels)

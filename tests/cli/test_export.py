@@ -19,7 +19,7 @@ def test_a_formula_that_peft_lacks_is_refused(run: Run, tmp_path: Path, tiny_ber
 def test_a_folder_that_is_not_there_is_named(run: Run) -> None:
     result = run("export", "nothere", "-o", "theirs")
     assert (result.exit_code, result.stderr) == (
-        2, "there is no adapter in `nothere`\n  hint: an adapter's folder holds `adapter.json`\n"
+        2, "there is no adapter in `nothere`\n  hint: an adapter folder holds `adapter.json`\n"
     )  # fmt: skip
 
 

@@ -31,10 +31,12 @@ def test_an_adapter_of_peft_is_imported_and_exported_again(run: Run, tmp_path: P
 
 
 def test_a_field_without_a_counterpart_is_named(run: Run, tmp_path: Path, tiny_bert: Path) -> None:
-    saved_lora(tiny_bert, tmp_path / "theirs", rank_pattern={"query": 1})
+    saved_lora(tiny_bert, tmp_path / "theirs")
+    config = tmp_path / "theirs" / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"layer_replication": [[0, 2]]}))
     result = run("import", "theirs", "--model", str(tiny_bert), "-o", "ours")
     assert result.exit_code == 2
-    assert "`rank_pattern` = {'query': 1} of a LORA adapter is not supported" in result.stderr
+    assert "`layer_replication` = [[0, 2]] of a LORA adapter is not supported" in result.stderr
     assert not (tmp_path / "ours").exists()
 
 
