@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from specdsl.errors import SpecMergeError
 from specdsl.lowering.adapted import detach_from, merge_together
 from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.printing.counted import counted
 from specdsl.runtime.added_rows import let_go, serve
 from specdsl.runtime.frozen_base import freeze, release
 from specdsl.runtime.given_inputs import current_inputs, set_inputs
@@ -319,7 +320,7 @@ class Adapter:
     def __repr__(self) -> str:
         state = "" if self.is_attached else ", detached"
         return (
-            f"<Adapter {self.name}: {self.spec.label} on {len(self.members)} modules, "
+            f"<Adapter {self.name}: {self.spec.label} on {counted(len(self.members), 'module')}, "
             f"{self.trainable_parameters:,} trained{state}>"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from specdsl.printing.counted import counted
 from specdsl.quantities import bytes_text, percent_text
 from specdsl.runtime.folded_names import folded_names, pattern_of
 from specdsl.runtime.survey import Survey
@@ -124,14 +125,14 @@ class AdapterReport:
         ]
 
     def __str__(self) -> str:
-        lines = [f"{self.label} on {len(self.modules)} modules"]
+        lines = [f"{self.label} on {counted(len(self.modules), 'module')}"]
         for folded in self.folded():
             row = folded.row
             lines.append(
                 f"  {folded.pattern}  {row.size}  {row.factors}  {folded.trainable:,} trained  y' = {row.plan}"
             )
         for text, count in self.penalties:
-            lines.append(f"  penalty {text} (over {count} modules)")
+            lines.append(f"  penalty {text} (over {counted(count, 'module')})")
         lines += [f"  note: {note}" for note in self.notes]
         lines += [line for line in (self.stored_line(),) if line]
         lines.append(self.total_line())
@@ -181,7 +182,7 @@ def _wide_factors(survey: Survey) -> tuple[str, ...]:
             if any(module.sizes.integer(size) > min(sizes["n"], sizes["m"]) for size in free):
                 found.setdefault(name, []).append(module.sizes.shape(factor.shape))
     for name, shapes in found.items():
-        where = "1 module" if len(shapes) == 1 else f"{len(shapes)} modules"
+        where = counted(len(shapes), "module")
         shown = " x ".join(map(str, shapes[0]))
         return (f"`{name}`, {shown}, is wider than min(n, m) in {where}: that adds parameters and no rank",)
     return ()

@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
-from specdsl.runtime.adapter_record import RECORD as ADAPTER_FILE
+from specdsl.runtime.output_folder import check_output
 from specdsl.runtime.settings import TrainSettings
 
 FILE = "run.json"
@@ -61,8 +61,7 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool, overwrite: bo
             nothing to go on from, or there is and it was not asked for.
         SpecCheckpointError: the checkpoints are of another run.
     """
-    if output.exists() and not (output.is_dir() and _is_replaceable(output)):
-        raise SpecFileError(f"`{output}` is there already and is no adapter", hint="choose another output")
+    check_output(output, overwrite or resume)
     folder = checkpoint_folder(output)
     last = last_checkpoint(folder)
     if resume and last is None:
@@ -70,10 +69,6 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool, overwrite: bo
     if resume:
         run.check_same(folder)
         return last
-    if (output / ADAPTER_FILE).is_file() and not overwrite:
-        raise SpecFileError(
-            f"`{output}` holds an adapter already", hint="choose another output, or say `overwrite=True`"
-        )
     if last is not None:
         hint = "`resume=True` goes on with it; remove the folder to start anew"
         raise SpecFileError(f"`{folder}` holds a run that was interrupted", hint=hint)
@@ -81,10 +76,6 @@ def find_checkpoint(output: Path, run: RunRecord, *, resume: bool, overwrite: bo
         # A run that ended before its first checkpoint.
         shutil.rmtree(folder)
     return None
-
-
-def _is_replaceable(folder: Path) -> bool:
-    return (folder / ADAPTER_FILE).is_file() or not any(folder.iterdir())
 
 
 def last_step(output: Path) -> int | None:

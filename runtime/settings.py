@@ -92,7 +92,7 @@ class TrainSettings(BaseModel):
     save_every: Count | None = Field(None, description="steps between two checkpoints; once an epoch if unset")
     resume: bool = Field(False, description="go on from the last checkpoint of an interrupted run")
     keep_checkpoints: bool = Field(False, description="do not remove the checkpoints at the end")
-    events: bool = Field(True, description="carry out what the spec does while training; off: its algebra alone")
+    events: bool = Field(True, description="off: the algebra alone, without what the spec does while training")
     overwrite: bool = Field(False, description="replace an adapter that is in the output folder already")
 
     def __init__(self, **values: Any) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from specdsl.printing.counted import counted
 from specdsl.runtime.conform.merging import merges_to_the_same_output
 from specdsl.runtime.conform.outcome import Outcome
 from specdsl.runtime.conform.report import CaseReport, SpecReport
@@ -64,7 +65,8 @@ def page(reports: Sequence[SpecReport]) -> str:
     every = [cell for row in rows.values() for cell in row.values()]
     counts = {mark: sum(cell.mark == mark for cell in every) for mark in (MERGES, TRAINS, REFUSED)}
     totals = (
-        f"{len(rows)} specs in {len(layers)} layer types: {counts[MERGES]:,} cells train and merge (`{MERGES}`), "
+        f"{counted(len(rows), 'spec')} in {counted(len(layers), 'layer type')}: "
+        f"{counts[MERGES]:,} cells train and merge (`{MERGES}`), "
         f"{counts[TRAINS]:,} train and do not merge (`{TRAINS}`), {counts[REFUSED]:,} are refused (`{REFUSED}`). The "
         "numbers are those of the reasons below. Specs with events are attached with `events=False`."
     )

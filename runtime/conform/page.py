@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from specdsl.printing.counted import counted
 from specdsl.runtime.conform.matrix import name_of, plain
 from specdsl.version import VERSION
 
@@ -35,9 +36,9 @@ def page(reports: Sequence[Report], command: str, seconds: float) -> str:
         f"{seconds / 60:.0f} minutes of processor time."
     )
     totals = (
-        f"{_count(len(reports), 'spec')} in {_count(len(tried), 'case')}: {statuses['held']:,} properties held, "
+        f"{counted(len(reports), 'spec')} in {counted(len(tried), 'case')}: {statuses['held']:,} properties held, "
         f"**{statuses['failed']:,} failed**, {statuses['does not apply']:,} did not apply. "
-        f"Refused with a reason: {_count(len(cases) - len(tried), 'case')}, {_count(len(everywhere), 'spec')} in all."
+        f"Refused with a reason: {counted(len(cases) - len(tried), 'case')}, {counted(len(everywhere), 'spec')} in all."
     )
     reasons = Counter(plain(case["refused"]) for case in cases if case["refused"])
     sections = {
@@ -51,10 +52,6 @@ def page(reports: Sequence[Report], command: str, seconds: float) -> str:
     for title, (header, rows) in sections.items():
         lines += [f"## {title}", "", *_table(header, rows)]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _failures(reports: Iterable[Report]) -> list[str]:

@@ -67,6 +67,7 @@ class Correspondence:
         parts: the factors and their tensors.
         when: fields and the values that they must have, `()` for any that is false; a missing field reads as None.
         settings: hyper-parameters by the field that holds them.
+        patterns: fields that say another value for some modules, and the field whose value they replace there.
         axes: hyper-parameters that the axes of a module's tensors tell (the field is then only written).
         indices: indices by the field that lists their places.
         places: indices whose places follow a rule.
@@ -82,6 +83,7 @@ class Correspondence:
     parts: Parts
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, Callable[[Sizes], int]] = field(default_factory=dict)
     indices: Mapping[str, str] = field(default_factory=dict)
     places: tuple[Places, ...] = ()
@@ -94,7 +96,8 @@ class Correspondence:
     @property
     def fields(self) -> set[str]:
         """The fields that it understands."""
-        return {*self.when, *self.settings.values(), *self.indices.values(), *self.exchange, *self.ignored}
+        read = (self.when, self.settings.values(), self.patterns, self.indices.values(), self.exchange, self.ignored)
+        return set().union(*read)
 
     def parts_of(self, kind: str) -> tuple[Part, ...]:
         """The factors of a module of this kind (`Linear`, `Embedding`, `Conv2d`, ...)."""

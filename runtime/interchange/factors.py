@@ -11,6 +11,7 @@ from specdsl.lowering.sites import LayerSite
 from specdsl.operators.axis_patterns import Rearrangement
 from specdsl.runtime.interchange.correspondence import Correspondence, Fields, Part, Sizes
 from specdsl.runtime.interchange.layout import opposite, turned
+from specdsl.runtime.interchange.tensor_checks import check_like
 
 Tensors = Mapping[str, Tensor]
 """The tensors of one module (and the shared ones) by their keys there."""
@@ -39,12 +40,20 @@ def axis_sizes(row: Correspondence, kind: str, tensors: Tensors) -> dict[str, in
 
 
 def factors_of(row: Correspondence, fields: Fields, site: LayerSite, tensors: Tensors) -> dict[str, Tensor]:
-    """The factors of one module: views of its tensors, through which gradients flow, and the places of its indices."""
+    """The factors of one module: views of its tensors, through which gradients flow, and the places of its indices.
+
+    Raises:
+        SpecCheckpointError: places that are none, or a tensor that cannot be compared with the base's own.
+    """
     found: dict[str, Tensor] = {}
     for part in row.parts_of(site.kind):
         value = turned(tensors[part.key], part.layout, site.sizes)
         value = value if part.scale == 1 else value * part.scale
-        found[part.factor] = value - _above(part, site).to(value) if part.above else value
+        if part.above:
+            own = _above(part, site).to(value)
+            check_like(part.key, value, own)
+            value = value - own
+        found[part.factor] = value
     for place in row.places:
         found[place.factor] = place.read(fields, tensors.get(place.key), site.sizes)
     return found

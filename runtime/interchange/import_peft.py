@@ -6,23 +6,22 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from specdsl.errors import SpecCheckpointError, SpecError
+from specdsl.errors import SpecCheckpointError
 from specdsl.runtime.adapter import Adapter
 from specdsl.runtime.attach import attach_survey
-from specdsl.runtime.interchange.correspondence import Correspondence, Fields
-from specdsl.runtime.interchange.factors import axis_sizes, factors_of
+from specdsl.runtime.interchange.correspondence import Fields
+from specdsl.runtime.interchange.factors import factors_of
 from specdsl.runtime.interchange.peft_folder import read_folder
 from specdsl.runtime.interchange.peft_reading import PeftReading, reading_of
+from specdsl.runtime.interchange.peft_spec import BIAS, rows_of, spec_of
+from specdsl.runtime.interchange.tensor_checks import by
 from specdsl.runtime.survey import Survey, survey
 from specdsl.runtime.surveyed_modules import factor_shapes
-from specdsl.spec import Spec, parse, parse_text, source_of
-
-BIAS = "bias_shift"
-_TARGET = re.compile(r"^(?=(?:\[W'; b'\]|[WbxyW]'(?:\[.*?\])?) =)", re.MULTILINE)
 
 
 def import_peft(model: nn.Module, folder: str | Path, *, name: str = "default") -> Adapter:
@@ -48,10 +47,10 @@ def attach_peft(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor],
     found = reading_of(model, fields, tensors)
     spec = spec_of(found)
     values = values_of(model, found)
-    places = [*values, *(_tied(model, values) if _rows(found)[0].with_tied else ())]
+    places = [*values, *(_tied(model, values) if rows_of(found)[0].with_tied else ())]
     laid = survey(
         model, spec, on=[_item(place) for place in places], train=[_item(place) for place in found.whole] or None,
-        indices={index: fields[name] for row in _rows(found)[:1] for index, name in row.indices.items()},
+        indices=_indices(found),
     )  # fmt: skip
     _check_shapes(laid, values)
     laid = replace(laid, given=_given(laid, values))
@@ -67,101 +66,30 @@ def attach_peft(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor],
 
 def values_of(model: nn.Module, found: PeftReading) -> dict[str, dict[str, Tensor]]:
     """The factors of every module, as views of PEFT's tensors."""
-    values = {place: factors_of(one.row, found.fields, one.site, one.tensors) for place, one in found.modules.items()}
+    values: dict[str, dict[str, Tensor]] = {}
+    for place, one in found.modules.items():
+        try:
+            values[place] = factors_of(one.row, one.fields, one.site, one.tensors)
+        except SpecCheckpointError as error:
+            raise SpecCheckpointError(f"`{place}`: {error.message}", hint=error.hint) from None
     for place, bias in found.biases.items():
         values.setdefault(place, {})[BIAS] = bias - model.get_submodule(place).get_parameter("bias").detach().to(bias)
     return values
-
-
-def spec_of(found: PeftReading) -> Spec:
-    """The spec of all modules together; where they differ, its clauses are limited to them.
-
-    Raises:
-        SpecCheckpointError: the hyper-parameters differ between modules, or the clauses do not go together.
-    """
-    rows = _rows(found)
-    settings = _settings(found)
-    try:
-        if len(rows) == 1 and not found.biases:
-            text, name = text_of(rows[0], found.fields)
-            return parse_text(text, name, **settings) if rows[0].exchange else parse(rows[0].spec, **settings)
-        parts = [_limited(row, found) for row in rows]
-        if found.biases:
-            items = items_of(found.biases, found.names)
-            parts += [f"on {items}: {BIAS} : m ~ zeros", f"on {items}: b' = b + {BIAS}"]
-        return parse_text("\n".join(parts), "<peft>", **settings)
-    except SpecCheckpointError:
-        raise
-    except SpecError as error:
-        names = " and ".join(f"`{row.spec}`" for row in rows)
-        raise SpecCheckpointError(
-            f"the modules follow {names}, which cannot be one spec here: {error.message}"
-        ) from None
-
-
-def text_of(row: Correspondence, fields: Fields) -> tuple[str, str]:
-    """The text of a row's spec under a configuration, and its name."""
-    text, name = source_of(row.spec)
-    for switch, (old, new) in row.exchange.items():
-        if fields.get(switch):
-            text = text.replace(old, new)
-    return text, name
-
-
-def _limited(row: Correspondence, found: PeftReading) -> str:
-    """The clauses of a row, its targets limited to its modules."""
-    places = [place for place, one in found.modules.items() if one.row is row]
-    text, _ = text_of(row, found.fields)
-    kept = re.sub(r"^(?:on|train|title:|cite:|note:|starts:).*\n(?:[ \t].*\n)*", "", f"{text}\n", flags=re.MULTILINE)
-    return _TARGET.sub(lambda _: f"on {items_of(places, found.names)}: ", kept).strip("\n")
-
-
-def items_of(places: Iterable[str], names: Iterable[str]) -> str:
-    """Modules as the items of a clause: one for all blocks, where they have the module in all blocks.
-
-    >>> items_of(["h.0.q", "h.1.q", "h.0.k"], ["h.0.q", "h.0.k", "h.1.q", "h.1.k"])
-    '"h\\\\.\\\\d+\\\\.q", "h\\\\.0\\\\.k"'
-    """
-    chosen, items = set(places), dict[str, None]()
-    for place in places:
-        everywhere = re.sub(r"(?<=\\.)\d+(?=\\.)", r"\\d+", re.escape(place))
-        alike = {name for name in names if re.fullmatch(everywhere, name)}
-        items[f'"{everywhere if alike <= chosen else re.escape(place)}"'] = None
-    return ", ".join(items)
 
 
 def _item(place: str) -> str:
     return f"re:{re.escape(place)}"
 
 
-def _rows(found: PeftReading) -> list[Correspondence]:
-    rows: list[Correspondence] = []
-    for one in found.modules.values():
-        if not any(one.row is row for row in rows):
-            rows.append(one.row)
-    return rows
-
-
-def _settings(found: PeftReading) -> dict[str, float]:
-    """The hyper-parameters: from the configuration, or from the sizes of the tensors, alike in all modules."""
-    settings: dict[str, float] = {}
-    for place, one in found.modules.items():
-        for name, field in one.row.settings.items():
-            if name == "alpha" and found.fields.get(field) is None:
-                raise SpecCheckpointError(
-                    f"the configuration does not say `{field}`, and nothing else says how much the factors count",
-                    hint="PEFT's default depends on the method and release; write it into `adapter_config.json`",
-                )
-            if name not in one.row.axes and found.fields.get(field) is not None:
-                settings[name] = found.fields[field]
-        sizes = axis_sizes(one.row, one.site.kind, one.tensors)
-        for name, size in one.row.axes.items():
-            if settings.setdefault(name, size(sizes)) != size(sizes):
-                raise SpecCheckpointError(
-                    f"`{name}` of `{one.row.spec}` would be {settings[name]} and, for `{place}`, {size(sizes)}",
-                    hint="modules of different sizes need blocks of one size",
-                )
-    return settings
+def _indices(found: PeftReading) -> dict[str, Any]:
+    """The indices that fields of the configuration list."""
+    indices: dict[str, Any] = {}
+    for row in rows_of(found)[:1]:
+        for index, name in row.indices.items():
+            indices[index] = found.fields.get(name) or ()
+            if len(set(indices[index])) < len(indices[index]):
+                raise SpecCheckpointError(f"`{name}` names a place twice")
+    return indices
 
 
 def _tied(model: nn.Module, places: Iterable[str]) -> list[str]:
@@ -176,14 +104,11 @@ def _check_shapes(laid: Survey, values: Mapping[str, Mapping[str, Tensor]]) -> N
         shapes = factor_shapes(module)
         for name, value in values[module.target.name].items():
             if tuple(value.shape) != shapes[name]:
+                what = f"`{name}` of `{module.target.name}` is {by(value.shape)}"
                 raise SpecCheckpointError(
-                    f"`{name}` of `{module.target.name}` is {_by(tuple(value.shape))}, but the spec makes it "
-                    f"{_by(shapes[name])}", hint="ranks that differ between modules are not one spec",
-                )  # fmt: skip
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a number"
+                    f"{what}, but the spec makes it {by(shapes[name])}",
+                    hint="PEFT says other ranks for some modules in `rank_pattern`",
+                )
 
 
 def _given(laid: Survey, values: Mapping[str, Mapping[str, Tensor]]) -> dict[tuple[str, str], Tensor]:

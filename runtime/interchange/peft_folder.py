@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from specdsl.errors import SpecCheckpointError, SpecFileError
+from specdsl.runtime.interchange.peft_fields import check_fields
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -26,17 +27,20 @@ def read_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises:
         SpecFileError: there is none in the folder, or it is a pickle, which could run code.
-        SpecCheckpointError: it is damaged.
+        SpecCheckpointError: it is damaged, or a field holds what PEFT never writes there.
     """
     place = Path(folder)
     if not (place / CONFIG).is_file():
         raise SpecFileError(f"there is no adapter of PEFT in `{place}`", hint=f"its folder holds `{CONFIG}`")
     try:
         fields = json.loads((place / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError:
+        raise SpecCheckpointError(f"`{place / CONFIG}` is damaged: it is nested too deeply") from None
+    except (OSError, ValueError) as error:
         raise SpecCheckpointError(f"`{place / CONFIG}` is damaged: {error}") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("peft_type"), str):
         raise SpecCheckpointError(f"`{place / CONFIG}` is damaged: it has no `peft_type`")
+    check_fields(fields, str(place / CONFIG))
     if not (place / WEIGHTS).is_file():
         if (place / PICKLE).is_file():
             raise SpecFileError(

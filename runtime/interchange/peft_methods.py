@@ -14,7 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specdsl.errors import SpecCheckpointError
 from specdsl.runtime.interchange.correspondence import Correspondence, Fields, Part, Parts, Places, Sizes
+from specdsl.runtime.interchange.tensor_checks import by, is_whole, kind_of
 
 RANKED = {"r": "r", "alpha": "lora_alpha"}
 ROOT = {"use_rslora": ("alpha/r", "alpha/sqrt(r)")}
@@ -38,26 +40,46 @@ PLAIN_START = (True, False, None, "gaussian", "orthogonal", "eva")
 """Starts that leave the base as it is, so that the saved factors say all."""
 
 
+def patterns_for(alpha: str) -> dict[str, str]:
+    """The fields with other ranks and scales for some modules."""
+    return {"rank_pattern": "r", "alpha_pattern": alpha}
+
+
 def _lora(spec: str, parts: Parts, settings: Mapping[str, str] = RANKED, **when: tuple[Any, ...]) -> Correspondence:
     off = {"use_dora": (), "lora_bias": (), "init_lora_weights": PLAIN_START}
     writes = {name: values[0] for name, values in when.items() if values}
     return Correspondence(
-        "LORA", spec, parts, {**off, **when}, settings, exchange=ROOT, ignored=LORA_ONLY, writes=writes
-    )
+        "LORA", spec, parts, {**off, **when}, settings, patterns=patterns_for("lora_alpha"), exchange=ROOT,
+        ignored=LORA_ONLY, writes=writes,
+    )  # fmt: skip
 
 
 def seeded_places(fields: Fields, _: Tensor | None, sizes: Sizes) -> Tensor:
     """FourierFT's places: of a permutation of all entries, row by row of an m x n matrix."""
-    draw = torch.Generator().manual_seed(int(fields.get("random_loc_seed", 777)))
-    places: Tensor = torch.randperm(sizes["n"] * sizes["m"], generator=draw)[: int(fields["n_frequency"])]
+    if fields.get("n_frequency") is None:
+        raise SpecCheckpointError("the configuration does not say `n_frequency`, the number of places that PEFT draws")
+    draw = torch.Generator().manual_seed(fields.get("random_loc_seed", 777))
+    places: Tensor = torch.randperm(sizes["n"] * sizes["m"], generator=draw)[: fields["n_frequency"]]
     return places
 
 
 def places_of_pairs(fields: Fields, pairs: Tensor | None, sizes: Sizes) -> Tensor:
     """Places in an n x m matrix from a row of outputs and a row of inputs."""
     assert pairs is not None
+    if not is_whole(pairs) or pairs.dim() != 2 or len(pairs) != 2:
+        raise SpecCheckpointError(
+            f"`shira_indices` is {by(pairs.shape)} of {kind_of(pairs)}, not a row of outputs and one of inputs"
+        )
     outputs, inputs = pairs.long()
+    for name, size, found in (("outputs", "m", outputs), ("inputs", "n", inputs)):
+        if found.numel() and (int(found.min()) < 0 or int(found.max()) >= sizes[size]):
+            raise SpecCheckpointError(
+                f"`shira_indices` names {name} from {int(found.min())} to {int(found.max())}, but the module has "
+                f"{sizes[size]}, counted from 0"
+            )
     places: Tensor = inputs * sizes["m"] + outputs
+    if len(set(places.tolist())) < len(places):
+        raise SpecCheckpointError("`shira_indices` names a place twice")
     return places
 
 
@@ -145,23 +167,23 @@ METHODS: tuple[Correspondence, ...] = (
         writes={"save_projection": True},
     ),
     Correspondence(
-        "OFT", "oft", OFT, {"use_cayley_neumann": (), "coft": (), "block_share": ()}, {"k": "oft_block_size"}, BLOCK,
-        ignored=OFT_IGNORED, writes={"use_cayley_neumann": False, "r": 0},
+        "OFT", "oft", OFT, {"use_cayley_neumann": (), "coft": (), "block_share": ()}, {"k": "oft_block_size"},
+        axes=BLOCK, ignored=OFT_IGNORED, writes={"use_cayley_neumann": False, "r": 0},
     ),
     Correspondence(
         "OFT", "oft_shared", {"": (Part("q", "oft_R.weight", "1 e -> e"),)},
-        {"use_cayley_neumann": (), "coft": (), "block_share": (True,)}, {"k": "oft_block_size"}, BLOCK,
+        {"use_cayley_neumann": (), "coft": (), "block_share": (True,)}, {"k": "oft_block_size"}, axes=BLOCK,
         ignored=OFT_IGNORED, writes={"use_cayley_neumann": False, "block_share": True, "r": 0},
     ),
     Correspondence(
         "OFT", "coft", OFT, {"use_cayley_neumann": (), "coft": (True,), "block_share": ()},
-        {"k": "oft_block_size", "eps": "eps"}, BLOCK,
+        {"k": "oft_block_size", "eps": "eps"}, axes=BLOCK,
         ignored=OFT_IGNORED, writes={"use_cayley_neumann": False, "coft": True, "r": 0},
     ),
     Correspondence(
         "OFT", "oftv2", {"": (Part("q", "oft_R.weight", "b e -> b e", scale=-1),)},
         {"use_cayley_neumann": (True,), "coft": (), "block_share": (), "num_cayley_neumann_terms": TERMS},
-        {"k": "oft_block_size", "terms": "num_cayley_neumann_terms"}, BLOCK,
+        {"k": "oft_block_size", "terms": "num_cayley_neumann_terms"}, axes=BLOCK,
         ignored=OFT_IGNORED, writes={"use_cayley_neumann": True, "r": 0},
     ),
     Correspondence(
@@ -192,16 +214,16 @@ METHODS: tuple[Correspondence, ...] = (
             Part("A", "hada_w1_b", "r n -> n r"), Part("B", "hada_w1_a", "m r -> r m"),
             Part("C", "hada_w2_b", "r n -> n r"), Part("D", "hada_w2_a", "m r -> r m"),
         )},
-        {"use_effective_conv2d": ()}, {"r": "r", "alpha": "alpha"}, ignored=LOKR_IGNORED,
+        {"use_effective_conv2d": ()}, {"r": "r", "alpha": "alpha"}, patterns_for("alpha"), ignored=LOKR_IGNORED,
     ),
     Correspondence(
         "LOKR", "lokr", {"": (LOKR, Part("D", "lokr_w2", "v u -> u v"))}, LOKR_OFF, LOKR_SETTINGS,
-        ignored=LOKR_IGNORED, check=_must_be_full,
+        patterns_for("alpha"), ignored=LOKR_IGNORED, check=_must_be_full,
     ),
     Correspondence(
         "LOKR", "lokr_lowrank",
         {"": (LOKR, Part("D", "lokr_w2_b", "r u -> u r"), Part("E", "lokr_w2_a", "v r -> r v"))},
-        LOKR_OFF, LOKR_SETTINGS, ignored=LOKR_IGNORED, check=_must_be_low,
+        LOKR_OFF, LOKR_SETTINGS, patterns_for("alpha"), ignored=LOKR_IGNORED, check=_must_be_low,
     ),
     Correspondence(
         "MISS", "miss", {"": (Part("D", "miss_block", "r m -> r m"),)}, {"init_weights": (True, False, None)},

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
 from specdsl.errors import SpecCheckpointError
-from specdsl.lowering.sites import LayerSite, site_of
+from specdsl.lowering.sites import LayerSite, ParameterSite, site_of
 from specdsl.runtime.interchange.correspondence import Correspondence, Fields
 from specdsl.runtime.interchange.factors import fits
+from specdsl.runtime.interchange.peft_fields import shown
 from specdsl.runtime.interchange.peft_methods import METHODS
+from specdsl.runtime.interchange.peft_names import LORA_KEYS, WRAPPED, counted_there, names_here, owner_of
+from specdsl.runtime.interchange.peft_patterns import fields_at
+from specdsl.runtime.interchange.tensor_checks import check_factor, check_like
 from specdsl.runtime.roles import named_layers
 
 MODEL = "base_model."
@@ -27,11 +31,19 @@ COMMON = frozenset({
 
 @dataclass
 class PeftModule:
-    """One adapted module: its row of the table, its site, its tensors by key, the shared ones among them."""
+    """One adapted module.
+
+    Attributes:
+        row: of the table of methods.
+        site: the module of the model.
+        tensors: its own by key, and the shared ones.
+        fields: its configuration.
+    """
 
     row: Correspondence
     site: LayerSite
     tensors: dict[str, Tensor]
+    fields: Fields
 
 
 @dataclass
@@ -67,20 +79,33 @@ def reading_of(model: nn.Module, fields: Fields, tensors: Mapping[str, Tensor]) 
     for name, values in own.items():
         site = sites.get(name)
         if site is None:
-            what = "cannot carry a spec" if name in sites else f"is not in this {type(model).__name__}"
-            raise SpecCheckpointError(f"`{name}`, which the adapter adapts, {what}", hint="load its own base model")
+            raise _not_there(model, name, sites)
+        if isinstance(site, ParameterSite) and values.keys() != LORA_KEYS:
+            keys = ", ".join(f"`{key}`" for key in sorted(values))
+            raise SpecCheckpointError(f"`{name}`, of an attention, has the tensors {keys}; only LoRA's are known there")
         values |= shared
         row = next((row for row in rows if fits(row, site.kind, values)), None)
         if row is None:
             keys = ", ".join(f"`{key}`" for key in sorted(values))
             raise SpecCheckpointError(f"`{name}`, a {site.kind}, has the tensors {keys}, which no spec is known for")
-        found.modules[name] = PeftModule(row, site, values)
+        for part in row.parts_of(site.kind):
+            check_factor(f"{MODEL if part.is_shared else f'{MODULES}{name}.'}{part.key}", values[part.key])
+        found.modules[name] = PeftModule(row, site, values, fields_at(row, fields, owner_of(name, site)))
     for name, value in rest.items():
         if not name.startswith(MODEL) or name.removeprefix(MODEL) not in shared:
             _sort(found, model, name, value)
     if not found.modules:
         raise SpecCheckpointError("the adapter holds no factors")
     return found
+
+
+def _not_there(model: nn.Module, name: str, sites: Collection[str]) -> SpecCheckpointError:
+    """That a module of the adapter is not one of the model's, or none that a spec can adapt."""
+    what = "cannot carry a spec" if name in sites else f"is not in this {type(model).__name__}"
+    hint = "load its own base model"
+    if name.partition(".")[2] in sites:  # `bert.encoder...` of a model with a head, of which this is the inner one
+        hint = "load its base with the head that it was trained with, as `--task classification` does"
+    return SpecCheckpointError(f"`{name}`, which the adapter adapts, {what}", hint=hint)
 
 
 def rows_for(fields: Fields) -> list[Correspondence]:
@@ -112,7 +137,9 @@ def _meets(value: Any, allowed: tuple[Any, ...]) -> bool:
 
 
 def _unsupported(fields: Fields, name: str) -> SpecCheckpointError:
-    return SpecCheckpointError(f"`{name}` = {fields.get(name)!r} of a {fields['peft_type']} adapter is not supported")
+    return SpecCheckpointError(
+        f"`{name}` = {shown(fields.get(name))} of a {fields['peft_type']} adapter is not supported"
+    )
 
 
 def _keys(rows: Iterable[Correspondence], shared: bool) -> set[str]:
@@ -134,21 +161,27 @@ def by_module(
             rest[name] = value
         else:
             own.setdefault(name.removeprefix(MODULES).removesuffix(f".{key}"), {})[key] = value
-    return own, rest
+    names = names_here(own)
+    return {names[name]: counted_there(name, values) for name, values in own.items()}, rest
 
 
 def _sort(found: PeftReading, model: nn.Module, name: str, value: Tensor) -> None:
     """A tensor that is no factor: of a module trained whole, a trained bias, or the base's own table."""
     place, _, attribute = name.removeprefix(MODULES).rpartition(".")
-    for module, _ in model.named_modules():
+    for module, trained in model.named_modules():
         if _is_saved(module, found.fields) and f"{place}.".startswith(f"{module}."):
-            found.whole.setdefault(module, {})[f"{place}.{attribute}"[len(module) + 1 :]] = value
+            key = f"{place}.{attribute}"[len(module) + 1 :]
+            if key in dict(trained.named_parameters()):
+                check_factor(name, value)
+            found.whole.setdefault(module, {})[key] = value
             return
-    module = place.removesuffix(".base_layer")
+    module = place.replace(WRAPPED, "")
     own = dict(model.named_parameters(remove_duplicate=False)).get(f"{module}.{attribute}")
     if attribute == "bias" and found.fields.get("bias") not in (None, "none") and own is not None:
+        check_factor(name, value)
+        check_like(name, value, own)
         found.biases[module] = value
-    elif own is None or own.shape != value.shape or not (own == value.to(own)).all():
+    elif own is None or own.shape != value.shape or value.is_complex() or not (own == value.to(own)).all():
         raise SpecCheckpointError(f"the adapter holds `{name}`, which is neither a factor nor the base's own value")
 
 

@@ -13,6 +13,7 @@ import click
 from specdsl.cli.json_option import json_option
 from specdsl.cli.progress import counting
 from specdsl.cli.reporting import print_json
+from specdsl.printing.counted import counted
 
 if TYPE_CHECKING:
     from specdsl.equivalence.atlas.cell import Cell
@@ -120,7 +121,8 @@ def _summary(count: int, cells: dict[tuple[str, str], Cell], classes: int, secon
     relations = [cell.set for cell in cells.values()]
     contained = relations.count("<") + relations.count(">")
     return (
-        f"{count} methods, {classes} distinct sets; {len(cells):,} pairs: {relations.count('='):,} equal, "
+        f"{counted(count, 'method')}, {counted(classes, 'distinct set')}; {counted(len(cells), 'pair')}: "
+        f"{relations.count('='):,} equal, "
         f"{contained:,} contained, {relations.count('x'):,} incomparable, {relations.count('?'):,} undecided "
         f"({seconds:.0f} s)"
     )

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from specdsl.cli.columns import columns
+from specdsl.printing.counted import counted
 from specdsl.quantities import bytes_text, percent_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def print_report(compiled: Compiled) -> None:
     # A file or a pipe has no width: there every row stays on one line.
     console = Console(width=None if _has_width() else _WIDEST, highlight=False)
     report = compiled.report
-    click.echo(f"{report.label} on {compiled.loaded.name}: {_modules(len(report.modules))}")
+    click.echo(f"{report.label} on {compiled.loaded.name}: {counted(len(report.modules), 'module')}")
     if console.width < _NARROW:
         click.echo("\n".join(_blocks(report.folded(), console.width)))
     else:
@@ -87,7 +88,7 @@ def _lines(compiled: Compiled) -> Iterator[str]:
     yield f"{sums} over the modules of a row; cost and saved are per module: operations beyond the frozen layer's"
     yield f"own, and bytes kept for the backward pass, for {compiled.tokens:,} tokens in float32"
     sections = (
-        ("penalties", [f"{text}, over {_modules(count)}" for text, count in report.penalties]),
+        ("penalties", [f"{text}, over {counted(count, 'module')}" for text, count in report.penalties]),
         ("facts", columns(_facts(compiled), indent=0)),
         ("size conditions", list(report.conditions)),
         ("trained whole", folded_names(name for name, _ in compiled.survey.trained_whole)),
@@ -118,10 +119,6 @@ def _left_out(compiled: Compiled) -> list[tuple[str, str]]:
     for name, why in compiled.report.skipped:
         reasons.setdefault(why, []).append(name)
     return [(name, why) for why, names in reasons.items() for name in folded_names(names)]
-
-
-def _modules(count: int) -> str:
-    return "1 module" if count == 1 else f"{count} modules"
 
 
 def _share(flops: int, floor: int) -> str:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from specdsl.printing.counted import counted
+
 if TYPE_CHECKING:
     from specdsl.runtime.conform.outcome import Outcome
     from specdsl.runtime.conform.report import CaseReport, SpecReport
@@ -114,14 +116,10 @@ def _totals(reports: Sequence[SpecReport]) -> str:
     counts = [report.counts() for report in reports]
     held, failed, skipped = (sum(count[key] for count in counts) for key in ("held", "failed", "does not apply"))
     whole = sum(report.is_refused for report in reports)
-    where = f"{_count(len(reports), 'spec')} in {_count(len(cases) - refused, 'layer')}"
+    where = f"{counted(len(reports), 'spec')} in {counted(len(cases) - refused, 'layer')}"
     lines = [f"{where}: {held:,} held, {failed:,} failed, {skipped:,} did not apply"]
     if refused:
         lines.append(
-            f"refused: {_count(refused, 'layer')}" + (f", {_count(whole, 'spec')} everywhere" if whole else "")
+            f"refused: {counted(refused, 'layer')}" + (f", {counted(whole, 'spec')} everywhere" if whole else "")
         )
     return "\n".join(lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

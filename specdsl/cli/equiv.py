@@ -44,11 +44,14 @@ UNKNOWN = 3
 @click.option("--all", "show_all", is_flag=True, help="With --library: list also what is undecided.")
 @click.option("--adapter", "adapters", is_flag=True, help="A and B are folders of trained adapters, ours or PEFT's.")
 @click.option("--model", help="With --adapter: the base model, where the updates read its weights.")
+@click.option("--task", help="With --model: the task of its head; by default what an adapter's folder says.")
+@click.option("--num-labels", type=click.IntRange(min=1), help="Outputs of that head.")
 @import_option
 @json_option
 def command(
     specs: tuple[str, ...], sense: str, assume: tuple[str, ...], where: tuple[str, ...], shape: tuple[str, ...],
-    budget: float | None, library: bool, show_all: bool, adapters: bool, model: str | None, as_json: bool,
+    budget: float | None, library: bool, show_all: bool, adapters: bool, model: str | None,
+    task: str | None, num_labels: int | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Prove or refute that two specs are the same, or say what is unknown.
 
@@ -63,7 +66,8 @@ def command(
     specdsl equiv my_method.spec --library
     specdsl equiv --adapter my-adapter peft-adapter
     """
-    _check(specs, library, adapters, model, show_all)
+    _check(specs, library, adapters, show_all)
+    _check_model(adapters, model, task, num_labels)
     from specdsl.equivalence.conditions import Conditions, shape_of
 
     sizes = shape_of(shape)
@@ -72,7 +76,7 @@ def command(
     if adapters:
         from specdsl.cli.equiv_adapters import compare_adapters
 
-        return compare_adapters(Path(specs[0]), Path(specs[1]), model, as_json)
+        return compare_adapters(Path(specs[0]), Path(specs[1]), model, task, num_labels, as_json)
     if library:
         from specdsl.cli.equiv_library import compare_with_library
 
@@ -95,7 +99,7 @@ def exit_code(is_equal: bool | None) -> int:
     return UNKNOWN if is_equal is None else EQUAL if is_equal else DIFFERENT
 
 
-def _check(specs: tuple[str, ...], library: bool, adapters: bool, model: str | None, show_all: bool) -> None:
+def _check(specs: tuple[str, ...], library: bool, adapters: bool, show_all: bool) -> None:
     """Raise SpecSettingError for options that do not go together."""
     if library and adapters:
         raise SpecSettingError("`--library` compares specs, `--adapter` trained adapters", hint="choose one of them")
@@ -105,7 +109,14 @@ def _check(specs: tuple[str, ...], library: bool, adapters: bool, model: str | N
         hint = None if library else f'`specdsl equiv "{specs[0][:40]}" --library` compares one with the whole library'
         expected = "one spec" if library else f"two {what}"
         raise SpecSettingError(f"{expected} needed, {len(specs)} given", hint=None if adapters else hint)
-    if model is not None and not adapters:
-        raise SpecSettingError("`--model` belongs to `--adapter`", hint="specs are compared for all models")
     if show_all and not library:
         raise SpecSettingError("`--all` belongs to `--library`")
+
+
+def _check_model(adapters: bool, model: str | None, task: str | None, num_labels: int | None) -> None:
+    """Raise SpecSettingError for options of the base where none is used."""
+    if model is not None and not adapters:
+        raise SpecSettingError("`--model` belongs to `--adapter`", hint="specs are compared for all models")
+    if model is None and (task or num_labels):
+        flag = "--task" if task else "--num-labels"
+        raise SpecSettingError(f"`{flag}` belongs to `--model`", hint="name the base model of the adapters")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from specdsl.cli.base_model import head_for
 from specdsl.cli.columns import columns
 from specdsl.cli.progress import working
 from specdsl.cli.reporting import print_json
@@ -18,13 +19,18 @@ SAME = 0
 DIFFERENT = 1
 
 
-def compare_adapters(a: Path, b: Path, model: str | None, as_json: bool) -> int:
+def compare_adapters(
+    a: Path, b: Path, model: str | None, task: str | None, num_labels: int | None, as_json: bool
+) -> int:  # fmt: skip
     """Print the relative difference of every module; the exit code is 0 if all are the same, else 1."""
     with working("comparing"):
         from specdsl.runtime.adapter_comparison import TOLERANCE, compare_updates
         from specdsl.runtime.models import load_model
 
-        base = None if model is None else load_model(model).model
+        base = None
+        if model is not None:
+            task, num_labels = head_for((a, b), task, num_labels)
+            base = load_model(model, task=task, num_labels=num_labels).model
         rows = compare_updates(a, b, base)
     same = all(row.is_same for row in rows)
     if as_json:

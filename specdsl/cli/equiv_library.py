@@ -10,6 +10,7 @@ import click
 from specdsl.cli.columns import columns
 from specdsl.cli.progress import counting
 from specdsl.cli.reporting import print_json
+from specdsl.printing.counted import counted
 from specdsl.spec import Spec
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _lines(spec: Spec, cells: Mapping[str, Cell], titles: Mapping[str, str], sho
         group = group_of(cell)
         how = cell.reason if group == UNDECIDED else _how(cell)
         groups.setdefault(group, []).append((name, titles[name], how))
-    lines = [f"{spec.label} and {len(cells)} methods of the library"]
+    lines = [f"{spec.label} and {counted(len(cells), 'method')} of the library"]
     for group in _GROUPS:
         if group in groups:
             lines += ["", group, *columns(groups[group])]

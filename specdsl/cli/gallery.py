@@ -8,6 +8,7 @@ import click
 
 from specdsl.cli.import_option import import_option
 from specdsl.errors import SpecFileError
+from specdsl.printing.counted import counted
 
 
 @click.command("gallery")
@@ -35,10 +36,14 @@ def command(folder: Path, output: Path, title: str | None) -> None:
 
     cards = folder_cards(_files(folder), folder, output)
     write_gallery(cards, title or folder.resolve().name, output)
-    click.echo(f"{len(cards)} specs in {output / 'index.html'}")
+    click.echo(f"{counted(len(cards), 'spec')} in {output / 'index.html'}")
 
 
 def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        if folder.exists():
+            raise SpecFileError(f"`{folder}` is a file", hint="a gallery is of all .spec files of a folder")
+        raise SpecFileError(f"there is no folder `{folder}`")
     files = sorted(path for path in folder.rglob("*.spec") if path.is_file())
     if not files:
         raise SpecFileError(f"there is no .spec file in the folder `{folder}`")

@@ -48,6 +48,8 @@ def _option(name: str, field: FieldInfo) -> Callable[[F], F]:
     flag = f"--{name.replace('_', '-')}"
     kind = _plain_type(field.annotation)
     text = _sentence(field)
+    if field.default is True:  # on already, so that there is only one thing to say
+        return click.option(f"--no-{flag.removeprefix('--')}", name, flag_value=False, default=None, help=text)
     if kind is bool:
         return click.option(f"{flag}/--no-{flag.removeprefix('--')}", name, default=None, help=text)
     if get_origin(kind) is Literal:

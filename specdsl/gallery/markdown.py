@@ -8,6 +8,7 @@ from html import escape
 from specdsl.gallery.card import Card
 from specdsl.gallery.cards import grouped
 from specdsl.gallery.compared import PACKAGE, peft_release
+from specdsl.printing.counted import counted
 from specdsl.printing.formula import formula_blocks
 
 
@@ -24,7 +25,7 @@ def markdown(cards: Sequence[Card], title: str, drawings: str) -> str:
 
 def _introduction(cards: Sequence[Card]) -> str:
     text = (
-        f"{len(cards)} specs; [index.html](index.html) is the same as a page with a "
+        f"{counted(len(cards), 'spec')}; [index.html](index.html) is the same as a page with a "
         "search box. `W` is n x m, `y = x W + b`. In the drawings trained matrices are orange, frozen ones grey and "
         "hatched, those that move with trained ones pale orange, tokens green."
     )

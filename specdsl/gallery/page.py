@@ -10,6 +10,7 @@ from specdsl.gallery.card import Card
 from specdsl.gallery.cards import grouped
 from specdsl.gallery.compared import PACKAGE, peft_release
 from specdsl.gallery.page_style import SCRIPT, STYLE
+from specdsl.printing.counted import counted
 from specdsl.printing.formula import formula_blocks
 from specdsl.printing.mathml import mathml
 
@@ -40,8 +41,9 @@ def page(cards: Sequence[Card], title: str) -> str:
 
 def _introduction(cards: Sequence[Card]) -> str:
     text = (
-        f"{len(cards)} specs. Each card has the formula in the convention <i>y = x W + b</i> with <i>W</i> of "
-        "<i>n × m</i>, a drawing of it, the parameters that an <i>n × m</i> module trains, and what holds of it."
+        f"{counted(len(cards), 'spec')}. Each card has the formula in the convention <i>y = x W + b</i> with "
+        "<i>W</i> of <i>n × m</i>, a drawing of it, the parameters that an <i>n × m</i> module trains, and what "
+        "holds of it."
     )
     if any(card.compared for card in cards):
         text += (

@@ -25,6 +25,24 @@ def test_a_folder_without_specs_is_an_error(run: Run, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (2, "there is no .spec file in the folder `empty`\n")
 
 
+def test_a_folder_that_is_not_there_is_an_error(run: Run, tmp_path: Path) -> None:
+    result = run("gallery", "nofolder", "-o", "pages")
+    assert (result.exit_code, result.stderr) == (2, "there is no folder `nofolder`\n")
+    (tmp_path / "one.spec").write_text("W + A@B\n")
+    result = run("gallery", "one.spec", "-o", "pages")
+    assert (result.exit_code, result.stderr) == (
+        2, "`one.spec` is a file\n  hint: a gallery is of all .spec files of a folder\n"
+    )  # fmt: skip
+
+
+def test_one_spec_is_no_plural(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "one.spec").write_text("W + A@B\n")
+    assert run("gallery", "mine", "-o", "pages").stdout == "1 spec in pages/index.html\n"
+    assert "1 spec;" in (tmp_path / "pages" / "README.md").read_text()
+    assert "<p>1 spec. Each card" in (tmp_path / "pages" / "index.html").read_text()
+
+
 def test_names_must_differ(run: Run, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()

@@ -15,9 +15,15 @@ OPTIONS = {option.name: option for option in command.params if isinstance(option
 
 @pytest.mark.parametrize("name", TrainSettings.model_fields)
 def test_every_setting_is_an_option_with_its_description(name: str) -> None:
-    option, description = OPTIONS[name], TrainSettings.model_fields[name].description
-    assert option.opts == [f"--{name.replace('_', '-')}"]
-    assert (option.help or "").lower().startswith(str(description).lower())
+    option, setting = OPTIONS[name], TrainSettings.model_fields[name]
+    is_on = setting.default is True
+    assert option.opts == [f"--{'no-' if is_on else ''}{name.replace('_', '-')}"]
+    assert (option.help or "").lower().startswith(str(setting.description).lower())
+
+
+def test_what_is_on_already_can_only_be_turned_off() -> None:
+    assert (OPTIONS["events"].opts, OPTIONS["events"].secondary_opts) == (["--no-events"], [])
+    assert settings_of(None, {"events": False}).events is False
 
 
 def test_options_have_the_settings_types() -> None:

@@ -22,6 +22,33 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "LoRA and a head": ("bert", "LoraConfig", RANKED | {"target_modules": BERT, "modules_to_save": ["classifier"]}),
     "LoRA, one block": ("llama", "LoraConfig", RANKED | {"target_modules": LLAMA, "layers_to_transform": [1]}),
     "LoRA, pattern": ("llama", "LoraConfig", RANKED | {"target_modules": r".*\.0\..*(q|v)_proj"}),
+    "LoRA, ranks by pattern": (
+        "llama", "LoraConfig",
+        RANKED | {
+            "target_modules": LLAMA, "rank_pattern": {r"0.*q_proj": 2, "down_proj": 4},
+            "alpha_pattern": {"down_proj": 9},
+        },
+    ),
+    "rsLoRA, scales by pattern": (
+        "bert", "LoraConfig",
+        RANKED | {"target_modules": BERT, "use_rslora": True, "alpha_pattern": {r"layer\.1\..*": 2}},
+    ),
+    "DoRA, ranks by pattern": (
+        "bert", "LoraConfig", RANKED | {"target_modules": BERT, "use_dora": True, "rank_pattern": {"value": 5}},
+    ),
+    "PiSSA, ranks by pattern": (
+        "llama", "LoraConfig",
+        RANKED | {"target_modules": LLAMA, "init_lora_weights": "pissa", "rank_pattern": {"q_proj": 2}},
+    ),
+    "LoKr, ranks by pattern": (
+        "llama", "LoKrConfig", {"target_modules": LLAMA, "r": 2, "alpha": 5, "rank_pattern": {"q_proj": 20}},
+    ),
+    "LoHa, ranks by pattern": (
+        "llama", "LoHaConfig", {"target_modules": LLAMA, "r": 2, "alpha": 5, "rank_pattern": {"q_proj": 3}},
+    ),
+    "BOFT, blocks by module": (
+        "llama", "BOFTConfig", {"target_modules": LLAMA, "boft_block_size": 0, "boft_block_num": 4},
+    ),
     "rsLoRA": ("llama", "LoraConfig", RANKED | {"target_modules": LLAMA, "use_rslora": True}),
     "LoRA, embedding": ("bert", "LoraConfig", RANKED | {"target_modules": ["word_embeddings", "query"]}),
     "LoRA, Conv1D": ("gpt2", "LoraConfig", RANKED | {"target_modules": ["c_attn"], "fan_in_fan_out": True}),

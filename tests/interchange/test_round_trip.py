@@ -15,7 +15,7 @@ from tests.interchange.peft_adapters import CASES, logits, saved_by_peft
 from tests.runtime.small_models import small
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # by PEFT
-NOT_IN_PEFT = ("LoRA and its biases", "LoRA and all biases")
+NOT_IN_PEFT = ("LoRA and its biases", "LoRA and all biases", "BOFT, blocks by module")
 
 
 def assert_same(ours: Tensor, theirs: Tensor) -> None:

@@ -14,7 +14,7 @@ import specdsl
 from specdsl.lowering.sites import LayerSite, site_of
 from specdsl.runtime.interchange.correspondence import Correspondence
 from specdsl.runtime.interchange.factors import factors_of
-from specdsl.runtime.interchange.import_peft import text_of
+from specdsl.runtime.interchange.peft_spec import text_of
 from specdsl.spec import parse_text
 from tests.parity.layers import one_layer
 from tests.parity.lycoris_methods import ROWS

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 import specdsl
 from specdsl.runtime.interchange.factors import factors_of
-from specdsl.runtime.interchange.import_peft import spec_of, text_of, values_of
+from specdsl.runtime.interchange.import_peft import values_of
 from specdsl.runtime.interchange.peft_reading import reading_of
+from specdsl.runtime.interchange.peft_spec import spec_of, text_of
 from specdsl.spec import Spec, parse_text
 from tests.parity import lycoris_pair, peft_pair
 from tests.parity.deviations import relative

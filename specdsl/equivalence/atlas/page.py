@@ -10,6 +10,7 @@ from specdsl.equivalence.atlas.cell import Cell
 from specdsl.equivalence.atlas.containment import Cells, Containment
 from specdsl.equivalence.atlas.method import Method
 from specdsl.equivalence.atlas.svg import containment_svg
+from specdsl.printing.counted import counted
 
 SIGNS = {"=": "=", "<": "⊊", ">": "⊋", "x": "·", "?": "?"}
 COLUMNS = (
@@ -40,8 +41,9 @@ def atlas_page(methods: Sequence[Method], cells: Cells, graph: Containment, line
     groups = {method.name: method.group for method in methods}
     counts = {sign: sum(cell.set == sign for cell in cells.values()) for sign in SIGNS}
     said = (
-        f"{len(methods)} methods, {len(cells):,} pairs: {counts['=']:,} equal, {counts['<'] + counts['>']:,} "
-        f"contained, {counts['x']:,} incomparable, {counts['?']:,} undecided. {len(graph.classes)} distinct sets."
+        f"{counted(len(methods), 'method')}, {counted(len(cells), 'pair')}: {counts['=']:,} equal, "
+        f"{counts['<'] + counts['>']:,} contained, {counts['x']:,} incomparable, {counts['?']:,} undecided. "
+        f"{counted(len(graph.classes), 'distinct set')}."
     )
     data = {
         "methods": [
