@@ -41,6 +41,7 @@ class Cell:
         facts: what holds of the sizes of every module in it; an order of two sizes has to follow from these.
         whole: sizes that are whole numbers in every module in it, beside the symbols.
         wide: sizes of a larger module; what is seen at the smallest one only may be for want of room.
+        others: sizes with other ranks, where one is open.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Cell:
     facts: tuple[Relation, ...] = ()
     whole: tuple[Size, ...] = ()
     wide: Mapping[str, Number] | None = None
+    others: tuple[Mapping[str, Number], ...] = ()
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -172,8 +174,33 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
             whole = [subject.size(one.left).substitute(given)
                      for subject in (a, b) for one in subject.ir.conditions if one.kind == "whole"]  # fmt: skip
             return Cell(name, tuple(samples), given, tuple(_put(fact, given) for fact in facts),
-                        tuple(dict.fromkeys(whole)), next(rooms, None))  # fmt: skip
+                        tuple(dict.fromkeys(whole)), next(rooms, None),
+                        tuple(_other_ranks(name, a, b, conditions, is_roomy, least, samples[0])))  # fmt: skip
     return None
+
+
+def _other_ranks(
+    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least: int, first: Mapping[str, Number]
+) -> Iterator[Mapping[str, Number]]:
+    """The smallest modules with a larger rank, and with that of the other spec where only one leaves it open."""
+    if not any(map(has_open_rank, (a, b))):
+        return
+    ranks = [_RANKS[0]]
+    for subject in (a, b):
+        own = None if has_open_rank(subject) else _set_rank(subject)
+        if own is not None:
+            ranks += [own, own + 3]
+    for rank in dict.fromkeys(ranks):
+        found = next(_samples(name, a, b, conditions, is_roomy, max(least, rank + 1), rank), None)
+        if found is not None and found["r"] == rank != first["r"]:
+            yield found
+
+
+def _set_rank(subject: Subject) -> int | None:
+    """The rank that a spec sets."""
+    size = subject.hyper.get("r")
+    constant = None if size is None else size.constant
+    return None if constant is None or constant.denominator != 1 or constant < 1 else int(constant)
 
 
 def _put(fact: Relation, given: Mapping[str, Size]) -> Relation:
@@ -244,6 +271,8 @@ def _samples(
     seen: set[tuple[tuple[str, Number], ...]] = set()
     free = [symbol for symbol in _symbols(a, b) if symbol not in ("n", "m", "tokens")]
     hyper = {**_settings(a), **_settings(b)}
+    if any(map(has_open_rank, (a, b))):
+        hyper = {name: size for name, size in hyper.items() if name != "r"}  # a set rank is in its own spec's sizes
     step, rank_step = _granularity(a, b, {"n", "m"}), _granularity(a, b, {"r"})
     ranks = [-(-rank // rank_step) * rank_step for rank in (least_rank, least_rank + rank_step)]
     bounds = [size.constant for subject in (a, b) for size in _inner(subject) if is_roomy and size.constant is not None]
@@ -254,7 +283,7 @@ def _samples(
         for (n, m), rank in itertools.product(_pairs(total, name, step), ranks):
             if min(n, m) < least or taken == _PER_TOTAL:
                 continue
-            sizes: dict[str, Number] = {"n": n, "m": m, "tokens": 5, "r": rank, "layer": 0, "layers": 1}
+            sizes: dict[str, Number] = {"n": n, "m": m, "tokens": max(5, rank + 3), "r": rank, "layer": 0, "layers": 1}
             sizes |= {symbol: rank for symbol in free if symbol not in hyper and symbol not in sizes}
             sizes |= conditions.sizes
             sizes |= _values(hyper, sizes)

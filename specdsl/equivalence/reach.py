@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from specdsl.affine import B, W, X
@@ -15,16 +16,16 @@ from specdsl.equivalence.forms.form import Form, World
 from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.sets.containment import Certificate, KnownRank, contained
 from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
-from specdsl.equivalence.sets.hull import outside_hull
+from specdsl.equivalence.sets.hull import not_symmetric, outside_hull
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.inputs import differently_bent, moved_origin, too_many_ways
-from specdsl.equivalence.sets.invariants import Separation, separated, shown
+from specdsl.equivalence.sets.invariants import REASONS, Separation, shown
 from specdsl.equivalence.sets.matching import Renaming, equal_up_to_names, frozen_renamings
 from specdsl.equivalence.sets.modulo import outside_modulo
 from specdsl.equivalence.sets.orders import below
 from specdsl.equivalence.sets.reductions import reduced
 from specdsl.equivalence.subject import Subject, decomposes_base
-from specdsl.sizes import Number
+from specdsl.sizes import Environment, Number
 
 T = TypeVar("T")
 MOST_PAIRINGS = 12
@@ -215,9 +216,9 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
     result.a_in_b = _certificate(result.a, one, other, _known_rank(a, b, result))
     result.b_in_a = _certificate(result.b, other, one, _known_rank(b, a, result))
     if result.a_in_b is None:
-        result.a_not_in_b = _why_not(a, one, other, result)
+        result.a_not_in_b = _why_not(a, b, one, other, result)
     if result.b_in_a is None:
-        result.b_not_in_a = _why_not(b, other, one, result)
+        result.b_not_in_a = _why_not(b, a, other, one, result)
     if result.a_not_in_b is not None:
         result.a_not_in_b = result.a_not_in_b.between("a", "b")
     if result.b_not_in_a is not None:
@@ -231,23 +232,59 @@ def _certificate(own: Image, one: Image, other: Image, known: KnownRank | None) 
     return contained(one, other, known) or (contained(own, other, known) if own.factors != one.factors else None)
 
 
-def _why_not(subject: Subject, one: Image, other: Image, result: Reach) -> Separation | None:
-    """A reason why some value of a spec is none of the other; the cheap ones first."""
-    sizes, wide = result.sizes, result.cell.wide
-    found = None
-    for reason in (separated, outside_modulo, outside_hull):
-        found = found or reason(one, other, sizes, wide)
-    if found is not None:
-        return found
+Reason = Callable[[Environment], Separation | None]
+
+
+def _why_not(subject: Subject, rival: Subject, one: Image, other: Image, result: Reach) -> Separation | None:
+    """A reason why some value of a spec is none of the other; the cheap ones first.
+
+    It has to be seen in a larger module too. Where the rank is open it must not go away at other ranks.
+    """
+    reasons = list(_reasons(subject, one, other, result))
+    found = _first_reason(reasons, result.sizes)
+    if found is None or (result.cell.wide is not None and _first_reason(reasons, result.cell.wide) is None):
+        return None
+    if result.cell.others:
+        reasons.append(partial(_larger, subject, rival, one, other, result))
+    return found if all(_first_reason(reasons, sizes) is not None for sizes in result.cell.others) else None
+
+
+def _first_reason(reasons: Sequence[Reason], sizes: Environment) -> Separation | None:
+    """The first reason at these sizes; None where there is none that can be told."""
+    for reason in reasons:
+        try:
+            found = reason(sizes)
+        except (NotExact, NoPoint, NoForm):
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _larger(a: Subject, b: Subject, one: Image, other: Image, result: Reach, sizes: Environment) -> Separation | None:
+    """That a has a larger dimension than b."""
+    if max(sizes["n"], sizes["m"]) > 2 * LARGEST:
+        return None
+    here = replace(result, sizes=sizes)
+    low, high = _bounds(a, one, here), _bounds(b, other, here)
+    if low is None or high is None or _order(low, high) != ">":
+        return None
+    return Separation(
+        f"(one) has dimension {low.low} or more, (other) at most {high.high} ({shown(sizes)})", True, sizes
+    )
+
+
+def _reasons(subject: Subject, one: Image, other: Image, result: Reach) -> Iterator[Reason]:
+    for reason in (*REASONS, not_symmetric, outside_modulo, outside_hull):
+        yield partial(reason, one, other)
     builder = Builder(subject, one.world, False, result.cell.resolved)
     if subject.level != "tokens":
-        return below(subject, other, builder.form(W), sizes)
+        yield partial(below, subject, other, builder.form(W))
+        return
     output = builder.form(X) @ builder.form(W) + builder.form(B)
-    return (
-        differently_bent(subject, one, other, sizes)
-        or moved_origin(subject, other, output, sizes)
-        or too_many_ways(subject, other, output, sizes)
-    )
+    yield partial(differently_bent, subject, one, other)
+    yield partial(moved_origin, subject, other, output)
+    yield partial(too_many_ways, subject, other, output)
 
 
 def _known_rank(subject: Subject, other: Subject, result: Reach) -> KnownRank | None:
@@ -326,6 +363,18 @@ def _may_tell(result: Reach, one: Bounds, other: Bounds) -> bool:
     )
 
 
+def _stays(result: Reach, a: Subject, b: Subject, sizes: Environment) -> bool:
+    """Whether the order of the dimensions is the same at other sizes."""
+    if max(sizes["n"], sizes["m"]) > 2 * LARGEST:
+        return False
+    here = replace(result, sizes=sizes)
+    one = _bounds(a, result.a_reduced or result.a, here)
+    other = _bounds(b, result.b_reduced or result.b, here)
+    assert result.dimensions[0] is not None
+    assert result.dimensions[1] is not None
+    return one is not None and other is not None and _order(one, other) == _order(*result.dimensions)  # type: ignore[arg-type]
+
+
 def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
     one, other = result.dimensions
     if one is None or other is None:
@@ -337,6 +386,8 @@ def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
         result.wide_dimensions = wide_one, wide_other
         if _order(one, other) != _order(wide_one, wide_other):
             return
+    if _may_tell(result, one, other) and not all(_stays(result, a, b, sizes) for sizes in result.cell.others):
+        return
     where = shown(result.sizes)
     if (result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None
             and one.low > other.high):  # fmt: skip

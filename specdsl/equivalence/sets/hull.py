@@ -14,28 +14,45 @@ from typing import Any
 import numpy as np
 
 from specdsl.equivalence.exact import elimination
-from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.exact.refusals import NotExact
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term
-from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.sets.evaluate import PRIME, FieldPoint
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.invariants import SEEDS, Separation, shown
-from specdsl.sizes import Environment
+from specdsl.sizes import Environment, Size
 
-MOST_MONOMIALS = 600
+MOST_MONOMIALS = 1000
 MOST_COPIES = 3
 
 
-def outside_hull(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
-    """A reason why some value of a is in no affine space that holds those of b, at these sizes and at larger ones."""
-    try:
-        found = _outside(a, b, sizes)
-        return found if found is None or wide is None or _outside(a, b, wide) is not None else None
-    except (NotExact, NoPoint, NoForm):
-        return None
+def not_symmetric(a: Image, b: Image, sizes: Environment) -> Separation | None:
+    """A value of a that is not symmetric, or not skew, where what the factors of b add always is.
+
+    Raises:
+        NotExact, NoPoint: that cannot be told.
+    """
+    for target, form in b.forms.items():
+        if len(form.axes) != 2 or form.axes[0] != form.axes[1]:
+            continue
+        constant = Form.of(form.axes, [term for term in form.terms.values() if not term.trained], form.world)
+        added = form - constant
+        for sign, what in ((1, "symmetric"), (-1, "skew")):
+            if added.is_zero or added.transposed((1, 0)) != added.scaled(Size.of(sign)):
+                continue
+            point = FieldPoint(sizes).over(a)
+            value = point.value(a.forms[target]) - point.value(constant)
+            if ((value - sign * value.T) % PRIME).any():
+                which = "what is added to the fixed part" if constant.terms else "every value"
+                return Separation(f"in (other) {which} is {what}, and in (one) it need not be", True, sizes)
+    return None
 
 
-def _outside(a: Image, b: Image, sizes: Environment) -> Separation | None:
+def outside_hull(a: Image, b: Image, sizes: Environment) -> Separation | None:
+    """A reason why some value of a is in no affine space that holds those of b; None where all of these are.
+
+    Raises:
+        NotExact, NoPoint, NoForm: that cannot be told.
+    """
     for target, form in b.forms.items():
         for seed in SEEDS:
             point = FieldPoint(sizes, seed).over(a)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,14 +49,9 @@ class Separation:
         return Separation(self.says.replace("(one)", one).replace("(other)", other), self.is_algebraic, self.sizes)
 
 
-def separated(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
-    """A reason why some value of a is none of b, at these sizes and at larger ones; None where none was found."""
-    found = _separated_at(a, b, sizes)
-    return found if found is None or wide is None or _separated_at(a, b, wide) is not None else None
-
-
-def _separated_at(a: Image, b: Image, sizes: Environment) -> Separation | None:
-    for reason in (_outside_span, _moved_gram, _too_large_rank, _wrong_sign):
+def separated(a: Image, b: Image, sizes: Environment) -> Separation | None:
+    """A reason why some value of a is none of b, at these sizes; None where none was found."""
+    for reason in REASONS:
         try:
             found = reason(a, b, sizes)
         except (NotExact, NoPoint, NoForm):
@@ -322,4 +317,9 @@ def _lost(b: Image, name: str, sizes: Environment) -> bool:
     return elimination.rank(span, PRIME) < len(span)
 
 
-__all__ = ["Separation", "common_atoms", "flattenings", "is_affine", "is_linear_alone", "separated", "shown"]
+REASONS: tuple[Callable[[Image, Image, Environment], Separation | None], ...] = (
+    _outside_span, _moved_gram, _too_large_rank, _wrong_sign,
+)  # fmt: skip
+"""Each gives a reason or None; NotExact, NoPoint and NoForm where it cannot tell."""
+
+__all__ = ["REASONS", "Separation", "common_atoms", "flattenings", "is_affine", "is_linear_alone", "separated", "shown"]

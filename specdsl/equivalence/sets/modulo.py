@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from specdsl.equivalence.exact import elimination
-from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.forms.form import Form, Key, Term
-from specdsl.equivalence.forms.index import ZERO, NoForm
+from specdsl.equivalence.forms.index import ZERO
 from specdsl.equivalence.forms.text import key_text
 from specdsl.equivalence.sets.evaluate import PRIME, FieldPoint
 from specdsl.equivalence.sets.image import Image
@@ -19,16 +18,12 @@ from specdsl.equivalence.sets.rank import cut, opened_reflections
 from specdsl.sizes import Environment
 
 
-def outside_modulo(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
-    """A reason why some value of a is none of b, at these sizes and at larger ones; None where none was found."""
-    try:
-        found = _outside(a, b, sizes)
-        return found if found is None or wide is None or _outside(a, b, wide) is not None else None
-    except (NotExact, NoPoint, NoForm):
-        return None
+def outside_modulo(a: Image, b: Image, sizes: Environment) -> Separation | None:
+    """A reason why some value of a has beside a fixed matrix a rank that none of b has; None where there is none.
 
-
-def _outside(a: Image, b: Image, sizes: Environment) -> Separation | None:
+    Raises:
+        NotExact, NoPoint, NoForm: that cannot be told.
+    """
     for target, written in b.forms.items():
         if len(written.axes) != 2:
             continue

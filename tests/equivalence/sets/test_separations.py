@@ -7,8 +7,9 @@ import pytest
 from specdsl.equivalence.decide import equivalent
 
 GIVEN = {
-    "a hull": ("W + A@B | B : r x n ~ zeros", "W + A@A.T | A : n x r ~ kaiming | starts: elsewhere",
-               "lies in a linear space of dimension"),
+    "symmetry": ("W + A@B | B : r x n ~ zeros", "W + A@A.T | A : n x r ~ kaiming | starts: elsewhere",
+                 "is symmetric, and in a it need not be"),
+    "a hull": ("W + A@B", "W + upper(A)@B | A : n x r", "lies in a linear space of dimension"),
     "a rank beside a matrix": ("W + A@B | A : n x 2*r", "W + A@B + P@C | frozen P : n x r ~ normal | C : r x m ~ zeros",
                                "leaves the columns of P has rank at most"),
     "a rank beside rows": ("W + A@B | A : n x 2*r", "W + A@B + C@P | frozen P : r x m ~ normal | C : n x r ~ zeros",
