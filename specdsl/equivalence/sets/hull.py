@@ -21,7 +21,7 @@ from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.invariants import SEEDS, Separation, shown
 from specdsl.sizes import Environment, Size
 
-MOST_MONOMIALS = 1000
+MOST_MONOMIALS = 600
 MOST_COPIES = 3
 
 
