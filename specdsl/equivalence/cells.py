@@ -41,6 +41,8 @@ class Cell:
         facts: what holds of the sizes of every module in it; an order of two sizes has to follow from these.
         whole: sizes that are whole numbers in every module in it, beside the symbols.
         wide: sizes of a larger module; what is seen at the smallest one only may be for want of room.
+        ranked: sizes with a rank above all numbers in the specs, where it is open; what is seen at a small one only
+            may be for want of rank.
     """
 
     name: str
@@ -49,6 +51,12 @@ class Cell:
     facts: tuple[Relation, ...] = ()
     whole: tuple[Size, ...] = ()
     wide: Mapping[str, Number] | None = None
+    ranked: Mapping[str, Number] | None = None
+
+    @property
+    def larger(self) -> tuple[Mapping[str, Number], ...]:
+        """Sizes at which what is seen at the smallest ones has to be seen again."""
+        return tuple(sizes for sizes in (self.wide, self.ranked) if sizes is not None)
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -172,8 +180,29 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
             whole = [subject.size(one.left).substitute(given)
                      for subject in (a, b) for one in subject.ir.conditions if one.kind == "whole"]  # fmt: skip
             return Cell(name, tuple(samples), given, tuple(_put(fact, given) for fact in facts),
-                        tuple(dict.fromkeys(whole)), next(rooms, None))  # fmt: skip
+                        tuple(dict.fromkeys(whole)), next(rooms, None),
+                        _ranked(name, a, b, conditions, is_roomy, least, samples[0]))  # fmt: skip
     return None
+
+
+def _ranked(
+    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least: int, known: Mapping[str, Number]
+) -> Mapping[str, Number] | None:
+    """Sizes with the largest rank that the conditions allow, up to one above all numbers in the specs."""
+    if not any(map(has_open_rank, (a, b))) or "r" in conditions.sizes:
+        return None
+    sizes = [size for subject in (a, b) for size in (*subject.factor_sizes, *_bounds(subject))]
+    numbers = [abs(coefficient) for size in sizes for _, coefficient in size.terms]
+    highest = 1 + max((int(number) for number in numbers if number <= _LARGEST / 2), default=0)
+    for rank, room in itertools.product(range(max(highest, 3), int(known["r"]), -1), (2, 0)):
+        found = next(_samples(name, a, b, conditions, is_roomy, max(least, rank + room), rank), None)
+        if found is not None and found["r"] > known["r"]:
+            return {**found, "tokens": max(found["n"], found["tokens"])}
+    return None
+
+
+def _bounds(subject: Subject) -> list[Size]:
+    return [] if subject.rank_bound is None else [subject.rank_bound]
 
 
 def _put(fact: Relation, given: Mapping[str, Size]) -> Relation:
@@ -351,7 +380,7 @@ def _legal(
 
 def _inner(subject: Subject) -> list[Size]:
     """What n and m are larger than by default: the rank of what is added, and small inner sizes."""
-    return [*_inner_sizes(subject), *([] if subject.rank_bound is None else [subject.rank_bound])]
+    return [*_inner_sizes(subject), *_bounds(subject)]
 
 
 def _holds(condition: Condition, sizes: Mapping[str, Number]) -> bool:

@@ -57,7 +57,7 @@ class Reach:
         a_in_b, b_in_a: certificates of containment.
         a_not_in_b, b_not_in_a: why not.
         translate: whether one is the other, moved.
-        dimensions, wide_dimensions: of both, at `sizes`, and where it matters at the cell's larger ones.
+        dimensions, larger_dimensions: of both, at `sizes`, and where it matters at the cell's larger ones.
         problem: why there are no forms, if there are none.
     """
 
@@ -75,7 +75,7 @@ class Reach:
     b_not_in_a: Separation | None = None
     translate: bool = False
     dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
-    wide_dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
+    larger_dimensions: tuple[tuple[Bounds | None, Bounds | None], ...] = ()
     problem: str = ""
     assumed: set[str] = field(default_factory=set)
 
@@ -108,9 +108,14 @@ class Reach:
 
     @property
     def _are_as_large(self) -> bool:
-        """Whether both dimensions are known and equal, at the larger sizes too."""
-        seen = [self.dimensions] if self.cell.wide is None else [self.dimensions, self.wide_dimensions]
-        return all(one is not None and other is not None and _order(one, other) == "=" for one, other in seen)
+        """Whether both dimensions are known and equal, at the larger sizes too, and the larger set is in one piece."""
+        whole = self.b_reduced if self.a_in_b is not None else self.a_reduced
+        if whole is None or not whole.is_irreducible:
+            return False
+        seen = (self.dimensions, *self.larger_dimensions)
+        return len(seen) == 1 + len(self.cell.larger) and all(
+            one is not None and other is not None and _order(one, other) == "=" for one, other in seen
+        )
 
 
 _KNOWN: dict[tuple[object, ...], object] = {}
@@ -228,10 +233,10 @@ def _compare(result: Reach, a: Subject, b: Subject) -> None:
 
 def _why_not(subject: Subject, one: Image, other: Image, result: Reach) -> Separation | None:
     """A reason why some value of a spec is none of the other; the cheap ones first."""
-    sizes, wide = result.sizes, result.cell.wide
+    sizes, larger = result.sizes, result.cell.larger
     found = None
     for reason in (separated, outside_modulo, outside_hull):
-        found = found or reason(one, other, sizes, wide)
+        found = found or reason(one, other, sizes, larger)
     if found is not None:
         return found
     builder = Builder(subject, one.world, False, result.cell.resolved)
@@ -241,7 +246,7 @@ def _why_not(subject: Subject, one: Image, other: Image, result: Reach) -> Separ
     return (
         differently_bent(subject, one, other, sizes)
         or moved_origin(subject, other, output, sizes)
-        or too_many_ways(subject, other, output, sizes)
+        or too_many_ways(subject, other, output, sizes, larger)
     )
 
 
@@ -325,13 +330,13 @@ def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
     one, other = result.dimensions
     if one is None or other is None:
         return
-    if result.cell.wide is not None and _may_tell(result, one, other):
-        wide_one, wide_other = _dimensions(a, b, replace(result, sizes=result.cell.wide))
-        if wide_one is None or wide_other is None:
+    if not _may_tell(result, one, other):
+        return
+    for sizes in result.cell.larger:
+        more_one, more_other = _dimensions(a, b, replace(result, sizes=sizes))
+        if more_one is None or more_other is None or _order(one, other) != _order(more_one, more_other):
             return
-        result.wide_dimensions = wide_one, wide_other
-        if _order(one, other) != _order(wide_one, wide_other):
-            return
+        result.larger_dimensions = (*result.larger_dimensions, (more_one, more_other))
     where = shown(result.sizes)
     if (result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None
             and one.low > other.high):  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,11 @@ MOST_MONOMIALS = 600
 MOST_COPIES = 3
 
 
-def outside_hull(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
+def outside_hull(a: Image, b: Image, sizes: Environment, larger: Sequence[Environment] = ()) -> Separation | None:
     """A reason why some value of a is in no affine space that holds those of b, at these sizes and at larger ones."""
     try:
         found = _outside(a, b, sizes)
-        return found if found is None or wide is None or _outside(a, b, wide) is not None else None
+        return found if found is None or all(_outside(a, b, one) is not None for one in larger) else None
     except (NotExact, NoPoint, NoForm):
         return None
 

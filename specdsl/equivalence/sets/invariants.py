@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,10 +49,10 @@ class Separation:
         return Separation(self.says.replace("(one)", one).replace("(other)", other), self.is_algebraic, self.sizes)
 
 
-def separated(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
+def separated(a: Image, b: Image, sizes: Environment, larger: Sequence[Environment] = ()) -> Separation | None:
     """A reason why some value of a is none of b, at these sizes and at larger ones; None where none was found."""
     found = _separated_at(a, b, sizes)
-    return found if found is None or wide is None or _separated_at(a, b, wide) is not None else None
+    return found if found is None or all(_separated_at(a, b, one) is not None for one in larger) else None
 
 
 def _separated_at(a: Image, b: Image, sizes: Environment) -> Separation | None:

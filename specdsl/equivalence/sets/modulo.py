@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from specdsl.equivalence.sets.rank import cut, opened_reflections
 from specdsl.sizes import Environment
 
 
-def outside_modulo(a: Image, b: Image, sizes: Environment, wide: Environment | None = None) -> Separation | None:
+def outside_modulo(a: Image, b: Image, sizes: Environment, larger: Sequence[Environment] = ()) -> Separation | None:
     """A reason why some value of a is none of b, at these sizes and at larger ones; None where none was found."""
     try:
         found = _outside(a, b, sizes)
-        return found if found is None or wide is None or _outside(a, b, wide) is not None else None
+        return found if found is None or all(_outside(a, b, one) is not None for one in larger) else None
     except (NotExact, NoPoint, NoForm):
         return None
 
