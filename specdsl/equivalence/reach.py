@@ -186,7 +186,9 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
             result.equal = result.pointwise
             result.a_reduced = result.b_reduced = _reduced(result.a, cell)
         else:
-            _compare_pairings(result, a, b, pairings)
+            starts = [replace(image, forms=forms) for image in pairings
+                      for forms in frozen_renamings(result.a.forms, image.forms, "start")]  # fmt: skip
+            _compare_pairings(result, a, b, starts)
     except NoForm as problem:
         result.problem = str(problem)
     result.dimensions = _dimensions(a, b, result)

@@ -101,12 +101,17 @@ def _renamed_atom(atom: Atom, renaming: Renaming, spaces: Mapping[str, Space]) -
     )
 
 
-def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form]) -> Iterator[dict[str, Form]]:
+def frozen_renamings(
+    a: Mapping[str, Form], b: Mapping[str, Form], kind: str = "frozen"
+) -> Iterator[dict[str, Form]]:
     """The forms of b with its frozen random factors named as those of a, in every way that fits.
 
     Frozen draws of equal shape and law are taken as equal draws, as `same A0` says.
+
+    Args:
+        kind: `start` for the random starts that `init(A)` reads.
     """
-    theirs, ours = _frozen(b), _frozen(a)
+    theirs, ours = _drawn(b, kind), _drawn(a, kind)
     yield dict(b)
     if set(theirs) == set(ours) or len(theirs) > 4 or len(ours) > 6:
         return
@@ -120,7 +125,7 @@ def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form]) -> Iterator[d
             if owner is None and name in ours:  # it is none of a's draws, not the one of this name either
                 keys[name] = dataclasses.replace(theirs[name], name=f"{name} of b")
         if sum(owner is not None for owner in chosen) == most and keys != theirs:
-            yield {target: _with_keys(form, keys) for target, form in b.items()}
+            yield {target: _with_keys(form, keys, kind) for target, form in b.items()}
 
 
 def _same_law(one: Key, other: Key) -> bool:
@@ -132,14 +137,14 @@ def _are_different(owners: Sequence[str | None]) -> bool:
     return len(set(chosen)) == len(chosen)
 
 
-def _with_keys(form: Form, keys: Mapping[str, Key]) -> Form:
-    return form.mapped(lambda key: keys[key.name] if key.kind == "frozen" and key.name in keys else key)
+def _with_keys(form: Form, keys: Mapping[str, Key], kind: str) -> Form:
+    return form.mapped(lambda key: keys[key.name] if key.kind == kind and key.name in keys else key)
 
 
-def _frozen(forms: Mapping[str, Form]) -> dict[str, Key]:
+def _drawn(forms: Mapping[str, Form], kind: str) -> dict[str, Key]:
     from specdsl.equivalence.sets.image import keys_of
 
-    return {key.name: key for key in keys_of(forms) if key.kind == "frozen" and key.options}
+    return {key.name: key for key in keys_of(forms) if key.kind == kind and key.options}
 
 
 def equal_up_to_names(a: Image, b: Image) -> Renaming | None:
