@@ -41,7 +41,7 @@ class Cell:
         facts: what holds of the sizes of every module in it; an order of two sizes has to follow from these.
         whole: sizes that are whole numbers in every module in it, beside the symbols.
         wide: sizes of a larger module; what is seen at the smallest one only may be for want of room.
-        others: sizes with other ranks, where one is open.
+        others: sizes with other ranks, where one is open; what is seen at a small one only may be for want of rank.
     """
 
     name: str
@@ -51,6 +51,11 @@ class Cell:
     whole: tuple[Size, ...] = ()
     wide: Mapping[str, Number] | None = None
     others: tuple[Mapping[str, Number], ...] = ()
+
+    @property
+    def larger(self) -> tuple[Mapping[str, Number], ...]:
+        """Sizes at which what is seen at the smallest ones has to be seen again."""
+        return (*(() if self.wide is None else (self.wide,)), *self.others)
 
     @cached_property
     def key(self) -> tuple[object, ...]:
@@ -182,18 +187,31 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
 def _other_ranks(
     name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least: int, first: Mapping[str, Number]
 ) -> Iterator[Mapping[str, Number]]:
-    """The smallest modules with a larger rank, and with that of the other spec where only one leaves it open."""
-    if not any(map(has_open_rank, (a, b))):
+    """The smallest modules with a rank above all numbers in the specs, and with about the rank that one of them sets.
+
+    A rank that the conditions do not allow gives way to the largest below that they do.
+    """
+    if not any(map(has_open_rank, (a, b))) or "r" in conditions.sizes:
         return
-    ranks = [_RANKS[0]]
+    sizes = [size for subject in (a, b) for size in (*subject.factor_sizes, *_bounds(subject))]
+    numbers = [abs(coefficient) for size in sizes for _, coefficient in size.terms]
+    highest = 1 + max((int(number) for number in numbers if number <= _LARGEST / 2), default=0)
+    wanted = [range(max(highest, 3), int(first["r"]), -1)]
     for subject in (a, b):
         own = None if has_open_rank(subject) else _set_rank(subject)
-        if own is not None:
-            ranks += [own, own + 3]
-    for rank in dict.fromkeys(ranks):
-        found = next(_samples(name, a, b, conditions, is_roomy, max(least, rank + 1), rank), None)
-        if found is not None and found["r"] == rank != first["r"]:
-            yield found
+        wanted += [] if own is None else [range(own, own - 1, -1), range(own + 3, own, -1)]
+    ranks: dict[int, Mapping[str, Number]] = {}
+    for options in wanted:
+        for rank, room in itertools.product(options, (2, 1, 0)):
+            found = next(_samples(name, a, b, conditions, is_roomy, max(least, rank + room), rank), None)
+            if found is not None and found["r"] == rank != first["r"]:
+                ranks.setdefault(rank, {**found, "tokens": max(found["n"], found["tokens"])})
+                break
+    yield from ranks.values()
+
+
+def _bounds(subject: Subject) -> list[Size]:
+    return [] if subject.rank_bound is None else [subject.rank_bound]
 
 
 def _set_rank(subject: Subject) -> int | None:
@@ -380,7 +398,7 @@ def _legal(
 
 def _inner(subject: Subject) -> list[Size]:
     """What n and m are larger than by default: the rank of what is added, and small inner sizes."""
-    return [*_inner_sizes(subject), *([] if subject.rank_bound is None else [subject.rank_bound])]
+    return [*_inner_sizes(subject), *_bounds(subject)]
 
 
 def _holds(condition: Condition, sizes: Mapping[str, Number]) -> bool:

@@ -66,7 +66,7 @@ def _of_sets(sets: SetResult, reaches: Sequence[Reach]) -> Iterator[str]:
             yield f"b is contained in a and is not ({reach.cell.name})"
         if reach.equal is not None and (reach.a_not_in_b is not None or reach.b_not_in_a is not None):
             yield f"the sets are equal and are not ({reach.cell.name})"
-        for one, other in (reach.dimensions, reach.wide_dimensions):
+        for one, other in (reach.dimensions, *reach.larger_dimensions):
             larger = _larger(one, other)
             if (
                 (larger and reach.relation == "=")

@@ -58,7 +58,7 @@ class Reach:
         a_in_b, b_in_a: certificates of containment.
         a_not_in_b, b_not_in_a: why not.
         translate: whether one is the other, moved.
-        dimensions, wide_dimensions: of both, at `sizes`, and where it matters at the cell's larger ones.
+        dimensions, larger_dimensions: of both, at `sizes`, and where it matters at the cell's larger ones.
         problem: why there are no forms, if there are none.
     """
 
@@ -76,7 +76,7 @@ class Reach:
     b_not_in_a: Separation | None = None
     translate: bool = False
     dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
-    wide_dimensions: tuple[Bounds | None, Bounds | None] = (None, None)
+    larger_dimensions: tuple[tuple[Bounds | None, Bounds | None], ...] = ()
     problem: str = ""
     assumed: set[str] = field(default_factory=set)
 
@@ -109,9 +109,14 @@ class Reach:
 
     @property
     def _are_as_large(self) -> bool:
-        """Whether both dimensions are known and equal, at the larger sizes too."""
-        seen = [self.dimensions] if self.cell.wide is None else [self.dimensions, self.wide_dimensions]
-        return all(one is not None and other is not None and _order(one, other) == "=" for one, other in seen)
+        """Whether both dimensions are known and equal, at the larger sizes too, and the larger set is in one piece."""
+        whole = self.b_reduced if self.a_in_b is not None else self.a_reduced
+        if whole is None or not whole.is_irreducible:
+            return False
+        seen = (self.dimensions, *self.larger_dimensions)
+        return len(seen) == 1 + len(self.cell.larger) and all(
+            one is not None and other is not None and _order(one, other) == "=" for one, other in seen
+        )
 
 
 _KNOWN: dict[tuple[object, ...], object] = {}
@@ -182,7 +187,9 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
             result.equal = result.pointwise
             result.a_reduced = result.b_reduced = _reduced(result.a, cell)
         else:
-            _compare_pairings(result, a, b, pairings)
+            starts = [replace(image, forms=forms) for image in pairings
+                      for forms in frozen_renamings(result.a.forms, image.forms, "start")]  # fmt: skip
+            _compare_pairings(result, a, b, starts)
     except NoForm as problem:
         result.problem = str(problem)
     result.dimensions = _dimensions(a, b, result)
@@ -238,15 +245,14 @@ Reason = Callable[[Environment], Separation | None]
 def _why_not(subject: Subject, rival: Subject, one: Image, other: Image, result: Reach) -> Separation | None:
     """A reason why some value of a spec is none of the other; the cheap ones first.
 
-    It has to be seen in a larger module too. Where the rank is open it must not go away at other ranks.
+    There has to be one in a larger module too, and at other ranks where the rank is open.
     """
     reasons = list(_reasons(subject, one, other, result))
     found = _first_reason(reasons, result.sizes)
-    if found is None or (result.cell.wide is not None and _first_reason(reasons, result.cell.wide) is None):
+    if found is None:
         return None
-    if result.cell.others:
-        reasons.append(partial(_larger, subject, rival, one, other, result))
-    return found if all(_first_reason(reasons, sizes) is not None for sizes in result.cell.others) else None
+    reasons.append(partial(_larger, subject, rival, one, other, result))
+    return found if all(_first_reason(reasons, sizes) is not None for sizes in result.cell.larger) else None
 
 
 def _first_reason(reasons: Sequence[Reason], sizes: Environment) -> Separation | None:
@@ -263,15 +269,14 @@ def _first_reason(reasons: Sequence[Reason], sizes: Environment) -> Separation |
 
 def _larger(a: Subject, b: Subject, one: Image, other: Image, result: Reach, sizes: Environment) -> Separation | None:
     """That a has a larger dimension than b."""
-    if max(sizes["n"], sizes["m"]) > 2 * LARGEST:
+    if not _can_derive(a, b, sizes):
         return None
     here = replace(result, sizes=sizes)
     low, high = _bounds(a, one, here), _bounds(b, other, here)
     if low is None or high is None or _order(low, high) != ">":
         return None
-    return Separation(
-        f"(one) has dimension {low.low} or more, (other) at most {high.high} ({shown(sizes)})", True, sizes
-    )
+    says = f"(one) has dimension {low.low} or more, (other) at most {high.high} ({shown(sizes)})"
+    return Separation(says, True, sizes)
 
 
 def _reasons(subject: Subject, one: Image, other: Image, result: Reach) -> Iterator[Reason]:
@@ -310,9 +315,7 @@ def _moving(form: Form) -> Form:
 
 
 def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, Bounds | None]:
-    if max(result.sizes["n"], result.sizes["m"]) > LARGEST or not (
-        a.is_small(result.sizes) and b.is_small(result.sizes)
-    ):
+    if max(result.sizes["n"], result.sizes["m"]) > LARGEST or not _can_derive(a, b, result.sizes):
         return None, None
     images_ = (result.a_reduced or result.a, result.b_reduced or result.b)
     one, other = (
@@ -363,31 +366,26 @@ def _may_tell(result: Reach, one: Bounds, other: Bounds) -> bool:
     )
 
 
-def _stays(result: Reach, a: Subject, b: Subject, sizes: Environment) -> bool:
-    """Whether the order of the dimensions is the same at other sizes."""
-    if max(sizes["n"], sizes["m"]) > 2 * LARGEST:
-        return False
-    here = replace(result, sizes=sizes)
-    one = _bounds(a, result.a_reduced or result.a, here)
-    other = _bounds(b, result.b_reduced or result.b, here)
-    assert result.dimensions[0] is not None
-    assert result.dimensions[1] is not None
-    return one is not None and other is not None and _order(one, other) == _order(*result.dimensions)  # type: ignore[arg-type]
+def _can_derive(a: Subject, b: Subject, sizes: Environment) -> bool:
+    """Whether sizes are small enough for ranks of Jacobians."""
+    return max(sizes["n"], sizes["m"]) <= 2 * LARGEST and a.is_small(sizes) and b.is_small(sizes)
 
 
 def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
     one, other = result.dimensions
     if one is None or other is None:
         return
-    if result.cell.wide is not None and _may_tell(result, one, other):
-        wide_one, wide_other = _dimensions(a, b, replace(result, sizes=result.cell.wide))
-        if wide_one is None or wide_other is None:
-            return
-        result.wide_dimensions = wide_one, wide_other
-        if _order(one, other) != _order(wide_one, wide_other):
-            return
-    if _may_tell(result, one, other) and not all(_stays(result, a, b, sizes) for sizes in result.cell.others):
+    if not _may_tell(result, one, other):
         return
+    for sizes in result.cell.larger:
+        if not _can_derive(a, b, sizes):
+            return
+        here = replace(result, sizes=sizes)
+        more_one = _bounds(a, result.a_reduced or result.a, here)
+        more_other = _bounds(b, result.b_reduced or result.b, here)
+        if more_one is None or more_other is None or _order(one, other) != _order(more_one, more_other):
+            return
+        result.larger_dimensions = (*result.larger_dimensions, (more_one, more_other))
     where = shown(result.sizes)
     if (result.a_in_b is None and result.a_not_in_b is None and one.is_rigorous and other.high is not None
             and one.low > other.high):  # fmt: skip

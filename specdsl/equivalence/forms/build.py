@@ -171,7 +171,9 @@ class Builder:
         kept = tuple(size for size in axes if size != ONE)
         if factor.kind == "trained":
             marks: frozenset[int] = frozenset()
-            if factor.orthonormal and len(kept) == 2:
+            if factor.orthonormal and len(kept) != 2:
+                raise NoForm(f"`{node.name}` is orthonormal and no matrix")
+            if factor.orthonormal:
                 tall, wide = self.world.at_most(kept[1], kept[0]), self.world.at_most(kept[0], kept[1])
                 marks = frozenset(([0] if tall else []) + ([1] if wide else []))
                 if not marks:

@@ -23,10 +23,13 @@ from specdsl.sizes import Environment
 def upper_bound(image: Image, sizes: Environment) -> int:
     """A number that the dimension of the image is never above, at these sizes."""
     total = sum(space.dimension(sizes) for space in image.factors.values())
+    total -= _unseen(image, sizes)
+    if any("x" in form.reads for form in image.forms.values()):
+        return total  # a function of x is more than its values at some tokens
     entries = sum(
         int(np.prod([size.integer(sizes) for size in form.axes], dtype=object)) for form in image.forms.values()
     )
-    return min(total - _unseen(image, sizes), entries)
+    return min(total, entries)
 
 
 def lower_bound(image: Image, sizes: Environment, seed: int = 0) -> int:

@@ -147,6 +147,15 @@ class Image:
         held = sum(bool(space.orthonormal) + (space.rank is not None) for space in self.factors.values())
         return sum(map(_weight, self.forms.values())), len(self.factors), held
 
+    @property
+    def is_irreducible(self) -> bool:
+        """Whether the closure is surely in one piece: orthogonal matrices have two, by the sign of the determinant."""
+        return all(
+            space.range != "reflections"
+            and (not space.orthonormal or space.range == "rotations" or _is_never_square(space, self.world))
+            for space in self.factors.values()
+        )
+
     def put(self, values: Mapping[str, Form]) -> dict[str, Form]:
         return {name: form.put(values) for name, form in self.forms.items()}
 
@@ -203,6 +212,12 @@ class Image:
             if own:
                 found.append(Use(target, term, own[0] if len(own) == 1 and own[0].power == 1 else None))
         return found
+
+
+def _is_never_square(space: Space, world: World) -> bool:
+    return len(space.axes) == 2 and any(
+        world.at_most(one + ONE, other) for one, other in (space.axes, space.axes[::-1])
+    )
 
 
 def _own(term: Term, name: str) -> list[Atom]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from specdsl.equivalence.exact.arrays import ExactArrays
@@ -142,6 +142,8 @@ def _at_zero(form: Form) -> Form | None:
     """The form at x = 0; None where that cannot be told."""
     kept = []
     for term in form.terms.values():
+        if any(atom.power < 0 and "x" in atom.key.reads for atom in term.atoms):
+            return None
         if not any(_vanishes(atom) for atom in term.atoms):
             if any("x" in atom.key.reads for atom in term.atoms):
                 return None
@@ -164,12 +166,21 @@ def _vanishes(atom: Atom) -> bool:
 # ------------------------------------------------------------------------------------------------------ ranks
 
 
-def too_many_ways(subject: Subject, other: Image, output: Form, sizes: Environment) -> Separation | None:
+def too_many_ways(
+    subject: Subject, other: Image, output: Form, sizes: Environment, larger: Sequence[Environment] = ()
+) -> Separation | None:
     """What is added to y, a row for each token, has a rank above that of any value of the other spec.
 
     Args:
         output: y as a form.
+        larger: sizes at which this has to be seen too.
     """
+    found = _too_many_ways(subject, other, output, sizes)
+    seen = found is not None and all(_too_many_ways(subject, other, output, one) is not None for one in larger)
+    return found if seen else None
+
+
+def _too_many_ways(subject: Subject, other: Image, output: Form, sizes: Environment) -> Separation | None:
     (form,) = other.forms.values()
     added = form - output
     if len(form.axes) != 2 or any(not term.trained for term in added.terms.values()):

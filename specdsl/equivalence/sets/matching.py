@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,35 +105,48 @@ def _renamed_atom(atom: Atom, renaming: Renaming, spaces: Mapping[str, Space]) -
     )
 
 
-def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form]) -> Iterator[dict[str, Form]]:
+def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form], kind: str = "frozen") -> Iterator[dict[str, Form]]:
     """The forms of b with its frozen random factors named as those of a, in every way that fits.
 
     Frozen draws of equal shape and law are taken as equal draws, as `same A0` says.
+
+    Args:
+        kind: `start` for the random starts that `init(A)` reads.
     """
-    theirs, ours = _frozen(b), _frozen(a)
+    theirs, ours = _drawn(b, kind), _drawn(a, kind)
     yield dict(b)
     if set(theirs) == set(ours) or len(theirs) > 4 or len(ours) > 6:
         return
     names = sorted(theirs)
-    for chosen in itertools.permutations(sorted(ours), min(len(names), len(ours))):
-        mapping = {
-            name: other
-            for name, other in zip(names, chosen, strict=False)
-            if theirs[name].axes == ours[other].axes and theirs[name].options == ours[other].options
-        }
-        if len(mapping) == min(len(names), len(ours)) and any(name != other for name, other in mapping.items()):
-            yield {target: _with_keys(form, {name: ours[other] for name, other in mapping.items()})
-                   for target, form in b.items()}  # fmt: skip
+    fits = [[owner for owner in sorted(ours) if _same_law(theirs[name], ours[owner])] for name in names]
+    injective = [chosen for chosen in itertools.product(*([*one, None] for one in fits)) if _are_different(chosen)]
+    most = max(sum(owner is not None for owner in chosen) for chosen in injective)
+    for chosen in injective:
+        keys = {name: theirs[name] if owner is None else ours[owner] for name, owner in zip(names, chosen, strict=True)}
+        for name, owner in zip(names, chosen, strict=True):
+            if owner is None and name in ours:  # it is none of a's draws, not the one of this name either
+                keys[name] = dataclasses.replace(theirs[name], name=f"{name} of b")
+        if sum(owner is not None for owner in chosen) == most and keys != theirs:
+            yield {target: _with_keys(form, keys, kind) for target, form in b.items()}
 
 
-def _with_keys(form: Form, keys: Mapping[str, Key]) -> Form:
-    return form.mapped(lambda key: keys[key.name] if key.kind == "frozen" and key.name in keys else key)
+def _same_law(one: Key, other: Key) -> bool:
+    return one.axes == other.axes and one.options == other.options
 
 
-def _frozen(forms: Mapping[str, Form]) -> dict[str, Key]:
+def _are_different(owners: Sequence[str | None]) -> bool:
+    chosen = [owner for owner in owners if owner is not None]
+    return len(set(chosen)) == len(chosen)
+
+
+def _with_keys(form: Form, keys: Mapping[str, Key], kind: str) -> Form:
+    return form.mapped(lambda key: keys[key.name] if key.kind == kind and key.name in keys else key)
+
+
+def _drawn(forms: Mapping[str, Form], kind: str) -> dict[str, Key]:
     from specdsl.equivalence.sets.image import keys_of
 
-    return {key.name: key for key in keys_of(forms) if key.kind == "frozen" and key.options}
+    return {key.name: key for key in keys_of(forms) if key.kind == kind and key.options}
 
 
 def equal_up_to_names(a: Image, b: Image) -> Renaming | None:

@@ -146,7 +146,7 @@ def _free_beside(image: Image, name: str, uses: list[Use], inner: int) -> Iterat
         if any(place.var is var for slot in use.term.out for place in slot):
             return
         others = [a for a in use.rest if any(place.var is var for slot in a.slots for place in slot)]
-        if not others or any(a.key.kind != "trained" or a.power != 1 for a in others):
+        if not others or any(a.key.kind != "trained" or a.power != 1 or numbered(a) is None for a in others):
             return
         beside.append({a.key.name for a in others})
         axes.add(tuple(sorted((a.key.name, axis) for a in others for axis, slot in enumerate(a.slots)

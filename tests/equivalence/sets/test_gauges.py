@@ -9,6 +9,7 @@ import pytest
 
 from specdsl.equivalence.cells import question
 from specdsl.equivalence.conditions import Conditions
+from specdsl.equivalence.decide import equivalent
 from specdsl.equivalence.exact.jacobian import dimension_lower_bound
 from specdsl.equivalence.reach import images
 from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
@@ -57,3 +58,8 @@ def test_both_bounds_are_the_dimension(text: str) -> None:
     wanted = DIMENSIONS[text](*(int(sizes[name]) for name in ("n", "m", "r")))
     assert lower_bound(image, sizes) == upper_bound(image, sizes) == wanted
     assert dimension_lower_bound(both(text, text)[0], sizes).dimension == wanted
+
+
+def test_a_set_of_functions_of_x_is_larger_than_their_values_at_some_tokens() -> None:
+    found = equivalent("y + ((x@A).*(x@A))@B + x@C | C : n x m ~ zeros", "y + x@C + d | C : n x m ~ zeros", sense="set")
+    assert not found.dimension.proved_a
