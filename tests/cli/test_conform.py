@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from specdsl.cli import conform as module
 from specdsl.lowering.layer_adapter import LayerAdapter
+from specdsl.operators import operator_names, remove_operator
 from specdsl.runtime.conform import suite
 from specdsl.runtime.conform.axes import USUAL
 from specdsl.runtime.conform.layer_types import LAYER_TYPES
@@ -105,7 +107,15 @@ def test_one_way_to_print_is_named(run: Run) -> None:
     assert "name one" in result.output
 
 
-@pytest.mark.usefixtures("linear_alone")
+@pytest.fixture
+def operators_stay() -> Iterator[None]:
+    before = operator_names()
+    yield
+    for name in set(operator_names()) - set(before):
+        remove_operator(name)
+
+
+@pytest.mark.usefixtures("linear_alone", "operators_stay")
 def test_settings_and_operators_reach_the_spec(run: Run, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(
         "import specdsl\n"
