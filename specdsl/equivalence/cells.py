@@ -157,12 +157,34 @@ class Question:
 
 def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
     """The cells of a question, with sample sizes that meet all conditions."""
-    cells = tuple(cell for name in CELLS if (cell := _cell(name, a, b, conditions)) is not None)
+    cells = tuple(cell for name in CELLS if (cell := _remembered(name, a, b, conditions)) is not None)
     texts = [str(condition) for subject in (a, b) for condition in subject.ir.conditions]
     if any(map(has_open_rank, (a, b))) and all({Relation(R, "<=", N), Relation(R, "<=", cell.given.get("m", M))}
                                                <= set(cell.facts) for cell in cells):  # fmt: skip
         texts.append("r <= min(n, m)")
     return Question(a, b, conditions, cells, tuple(dict.fromkeys([*conditions.texts, *texts])))
+
+
+_KNOWN: dict[tuple[object, ...], Cell | None] = {}
+_MOST_KNOWN = 5000
+
+
+def _remembered(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | None:
+    """The cell, made once for all specs that say the same of sizes."""
+    key = (name, _profile(a), _profile(b), conditions)
+    if key not in _KNOWN:
+        if len(_KNOWN) > _MOST_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[key] = _cell(name, a, b, conditions)
+    return _KNOWN[key]
+
+
+def _profile(subject: Subject) -> tuple[object, ...]:
+    """All that a spec says of sizes."""
+    conditions = tuple((one.kind, one.left, one.right) for one in subject.ir.conditions)
+    settings = tuple(sorted(_settings(subject).items(), key=lambda item: item[0]))
+    symbols = frozenset(_symbols(subject, subject))
+    return conditions, settings, symbols, has_open_rank(subject), subject.factor_sizes, tuple(_inner(subject))
 
 
 def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | None:

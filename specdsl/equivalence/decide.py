@@ -43,7 +43,8 @@ def equivalent(
         shape: fixed sizes.
         sense: the only sense that is wanted; the others may stay unknown.
         budget: seconds, after which what is not decided stays unknown.
-        with_evidence: whether certificates and witnesses of reachable sets are written out.
+        with_evidence: whether certificates and witnesses of reachable sets are written out; without them nothing more
+            is decided of sets that are unknown in one relation of n and m.
 
     Raises:
         SpecError: a spec or a condition is wrong.
@@ -63,18 +64,24 @@ def equivalent(
         if budget is not None and reaches and time.perf_counter() - began > budget:
             break
         reaches.append(reach(asked.a, asked.b, cell, only_pointwise=sense == "pointwise"))
+        if not with_evidence and reaches[-1].relation == "?" and not reaches[-1].translate:
+            break  # the sets stay unknown whatever the other cells say
     is_complete = len(reaches) == len(asked.cells)
+    is_open = not with_evidence and reaches[-1].relation == "?"
     assumed = tuple(dict.fromkeys([*_said(asked), *_defaults(asked)]))
     wanted = sense is None
-    late = "not decided in the time given" if not is_complete else "not asked for"
+    late = "not decided in the time given" if not (is_complete or is_open) else "not asked for"
+    is_cut = is_open and not is_complete
+    if is_cut:
+        late = "the sets are unknown"
     found_pointwise = (
         pointwise(asked.a, asked.b, reaches, asked.conditions.holds, assumed)
-        if (wanted or sense == "pointwise") and is_complete
+        if (wanted or sense == "pointwise") and (is_complete or (is_open and reaches[-1].pointwise is None))
         else Result("?", "unknown", assumptions=assumed, reason=late)
     )
     found_set = (
         _set(asked, reaches, assumed, with_evidence)
-        if (wanted or sense == "set") and is_complete
+        if (wanted or sense == "set") and (is_complete or is_open)
         else SetResult("?", "unknown", assumptions=assumed, reason=late)
     )
     found_start = (
@@ -85,6 +92,8 @@ def equivalent(
             identity_b=other.facts.starts_at_base,
         )
     )  # fmt: skip
+    if is_cut and found_pointwise.relation == "=":
+        found_pointwise = Result("?", "unknown", assumptions=assumed, reason=late)
     refuse_contradictions(asked.a, asked.b, found_pointwise, found_set, found_start, reaches)
     return Verdict(
         str(a) if not isinstance(a, Spec) else a.label, str(b) if not isinstance(b, Spec) else b.label,
@@ -134,7 +143,7 @@ def _set(
     relations = {one.cell.name: one.relation for one in reaches}
     closures = {one.closure for one in reaches}
     relation = reaches[0].relation if len(set(relations.values())) == 1 else "?"
-    closure = closures.pop() if len(closures) == 1 else "?"
+    closure = closures.pop() if len(closures) == 1 and len(reaches) == len(asked.cells) else "?"
     status: Status = "unknown" if relation == "?" else "refuted" if relation == "x" else "proved"
     translate = all(one.translate for one in reaches)
     witnesses = _witnesses(asked, reaches, relation) if with_evidence else []
