@@ -99,11 +99,21 @@ def _constants(subject: Subject, resolve: Callable[[Size], Size]) -> dict[str, t
 
 
 def _law(subject: Subject, draw: Apply) -> str:
-    options = (
+    options = [
         f"{key}={subject.size(value) if isinstance(value, Size) else value}"
         for key, value in draw.options if key not in ("label", "shape", "fan")
-    )  # fmt: skip
+    ]  # fmt: skip
+    if draw.operator == "kaiming":
+        options.append(f"fan={subject.size(fan_of(draw))}")
     return " ".join((draw.operator, *options))
+
+
+def fan_of(draw: Apply) -> Size:
+    """What the scale of a draw by `kaiming` is made of: its fan, by default the number of rows."""
+    fan, shape = draw.option("fan"), draw.shape
+    if fan is not None:
+        return fan if isinstance(fan, Size) else Size.of(fan)
+    return shape[-2] if len(shape) > 1 else shape[0] if shape else Size.of(1)
 
 
 def _by_name(a: Subject, b: Subject) -> Coupling:

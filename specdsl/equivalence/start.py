@@ -19,6 +19,7 @@ from specdsl.equivalence.exact.field import PRIMES
 from specdsl.equivalence.exact.jacobian import jacobian
 from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated, sample
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.pointwise import fan_of
 from specdsl.equivalence.reach import LARGEST, Reach
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import StartResult, Status
@@ -90,6 +91,8 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
             f"; the ratio depends on the sizes, {ratio} at n = {reaches[0].sizes['n']}, r = {reaches[0].sizes['r']}"
         )
         ratio = None
+    if ratio is not None and kind == "proportional" and _ratio_elsewhere(a, b, reaches[0]) != ratio:
+        moving, ratio = "; the ratio depends on the values of W and of the starts", None
     if kind == "different" and any(_laws_differ(a, b, one) for one in reaches):
         reason = "random starts of one shape have different laws, which can be paired in many ways"
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
@@ -124,10 +127,18 @@ def _at_other_sizes(a: Subject, b: Subject, reach: Reach) -> tuple[str, str | No
         return None
 
 
-def _best(a: Subject, b: Subject, reach: Reach) -> tuple[str, str | None, str | None]:
+def _ratio_elsewhere(a: Subject, b: Subject, reach: Reach) -> str | None:
+    """The ratio at another point of the same sizes; None where the kernels are not proportional there."""
+    try:
+        return _best(a, b, reach, seed=1)[1]
+    except (NotExact, NoPoint):
+        return None
+
+
+def _best(a: Subject, b: Subject, reach: Reach, seed: int = 0) -> tuple[str, str | None, str | None]:
     best: tuple[str, str | None, str | None] | None = None
     for coupling in itertools.islice(pairings(a, b, reach), MOST_PAIRINGS):
-        found = _compared(a, b, reach, coupling)
+        found = _compared(a, b, reach, coupling, seed)
         if best is None or RANKING.index(found[0]) < RANKING.index(best[0]):
             best = found
         if best[0] == "same":
@@ -148,7 +159,7 @@ def pairings(a: Subject, b: Subject, reach: Reach) -> Iterator[Coupling]:
             their_law, their_axes = ours[owner]
             if law == their_law and axes == their_axes:
                 fits.append(Rename(owner, False))
-            elif law == their_law and len(axes) == 2 and axes[::-1] == their_axes:
+            if law == their_law and len(axes) == 2 and axes[::-1] == their_axes:
                 fits.append(Rename(owner, True))
         options.append([*fits, None])
     seen = 0
@@ -175,6 +186,8 @@ def _draws(subject: Subject, reach: Reach) -> dict[str, tuple[Law, tuple[Size, .
         node = factor.start
         if isinstance(node, Apply) and node.definition.draw is not None and node.option("seed") is None:
             options = tuple((key, str(value)) for key, value in node.options if key not in ("label", "shape", "fan"))
+            if node.operator == "kaiming":
+                options += (("fan", str(reach.cell.resolved(subject.size(fan_of(node))))),)
             axes = tuple(reach.cell.resolved(subject.size(size)) for size in factor.shape)
             found[name] = ((node.operator, options), tuple(size for size in axes if size != Size.of(1)))
     return found
@@ -190,8 +203,10 @@ def _laws_differ(a: Subject, b: Subject, reach: Reach) -> bool:
     return any(sorted(map(str, one[1])) == sorted(map(str, other[1])) for one in ours for other in theirs)
 
 
-def _compared(a: Subject, b: Subject, reach: Reach, coupling: Coupling) -> tuple[str, str | None, str | None]:
-    point = sample([a, b], reach.sizes, 0, kind="start", coupling=coupling)
+def _compared(
+    a: Subject, b: Subject, reach: Reach, coupling: Coupling, seed: int
+) -> tuple[str, str | None, str | None]:
+    point = sample([a, b], reach.sizes, seed, kind="start", coupling=coupling)
     one, other = _scaled(a, point, 0), _scaled(b, point, 1)
     kernel_a, kernel_b = _kernel(*one), _kernel(*other)
     if np.array_equal(kernel_a, kernel_b):

@@ -1,4 +1,4 @@
-"""Starts: the values and the tangent kernels."""
+"""Starts: the values and the tangent kernels, which draws may be one draw, and what a ratio is said of."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pytest
 from specdsl.equivalence.decide import equivalent
 
 ELSEWHERE = "\nstarts: elsewhere"
+DEFAULT = "W + A@B | A : n x r ~ kaiming | B : r x m ~ zeros"
+FROZEN = "W + P.T@B | frozen P : n x n ~ normal | B : n x m ~ zeros"
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,21 @@ ELSEWHERE = "\nstarts: elsewhere"
 def test_specs_start_alike_if_values_and_kernels_do(a: str, b: str, same_value: bool, is_equal: bool) -> None:
     verdict = equivalent(a, b, sense="start")
     assert (verdict.start.same_value, verdict.is_equal("start")) == (same_value, is_equal)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "kernel"),
+    [
+        ("W + A.T@B | A : r x n ~ kaiming | B : r x m ~ zeros", DEFAULT, "?"),
+        ("W + A.T@B | A : r x n | B : r x m ~ zeros", DEFAULT, "same"),
+        (FROZEN, "W + Q@B | frozen Q : n x n ~ normal | B : n x m ~ zeros", "same"),
+    ],
+    ids=["scales of rows and of columns", "one scale", "square"],
+)
+def test_a_transposed_draw_is_the_same_draw_only_at_the_same_scale(a: str, b: str, kernel: str) -> None:
+    assert equivalent(a, b, sense="start").start.kernel == kernel
+
+
+def test_a_ratio_that_depends_on_the_weight_is_no_number() -> None:
+    start = equivalent("c*W | c : 1 ~ 1", "W + c*norm(W)*W | c : 1 ~ 0", sense="start").start
+    assert (start.kernel, start.ratio) == ("proportional", None)

@@ -363,6 +363,11 @@ class _Drawing:
                 return drawn.reshape(shape)
             case "normal" if "std" in options:
                 return self._any(key, shape) * options["std"]
+            case "uniform" if self.xp.ring.is_ordered:
+                entries = self._any(key, shape)
+                share = (entries / (entries * entries + 1) + 1) / 2  # between 1/4 and 3/4
+                made: ExactArray = share * (options["high"] - options["low"]) + options["low"]
+                return made
             case "kaiming" | "xavier" | "normal" | "uniform":
                 return self._any(key, shape)
         raise NotExact(operator, "a random start of an operator from outside")

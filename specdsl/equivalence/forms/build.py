@@ -156,6 +156,8 @@ class Builder:
             k = n
         elif self.world.at_most(m, n):
             k = m
+        if ONE in (n, m):
+            raise NoForm("the singular value decomposition of a vector")
         axes = ((n, k), (k,), (k, m))[index]
         marks = {0: {0}, 1: set(), 2: {1}}[index]
         if index == 0 and k == n:

@@ -118,29 +118,52 @@ def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form], kind: str = "
     if set(theirs) == set(ours) or len(theirs) > 4 or len(ours) > 6:
         return
     names = sorted(theirs)
-    fits = [[owner for owner in sorted(ours) if _same_law(theirs[name], ours[owner])] for name in names]
-    injective = [chosen for chosen in itertools.product(*([*one, None] for one in fits)) if _are_different(chosen)]
-    most = max(sum(owner is not None for owner in chosen) for chosen in injective)
+    fits = [[(owner, flipped) for owner in sorted(ours) for flipped in (False, True)
+             if _same_law(theirs[name], ours[owner], flipped)] for name in names]  # fmt: skip
+    every = itertools.islice(itertools.product(*([*one, None] for one in fits)), MOST_RENAMINGS)
+    injective = [chosen for chosen in every if _are_different(chosen)]
+    most = max(sum(one is not None for one in chosen) for chosen in injective)
     for chosen in injective:
-        keys = {name: theirs[name] if owner is None else ours[owner] for name, owner in zip(names, chosen, strict=True)}
-        for name, owner in zip(names, chosen, strict=True):
-            if owner is None and name in ours:  # it is none of a's draws, not the one of this name either
-                keys[name] = dataclasses.replace(theirs[name], name=f"{name} of b")
-        if sum(owner is not None for owner in chosen) == most and keys != theirs:
+        keys: dict[str, tuple[Key, bool]] = {}
+        for name, one in zip(names, chosen, strict=True):
+            if one is not None:
+                keys[name] = ours[one[0]], one[1]
+            elif name in ours:  # it is none of a's draws, not the one of this name either
+                keys[name] = dataclasses.replace(theirs[name], name=f"{name} of b"), False
+        is_new = any(theirs[name] != key or flipped for name, (key, flipped) in keys.items())
+        if sum(one is not None for one in chosen) == most and is_new:
             yield {target: _with_keys(form, keys, kind) for target, form in b.items()}
 
 
-def _same_law(one: Key, other: Key) -> bool:
-    return one.axes == other.axes and one.options == other.options
+def _same_law(one: Key, other: Key, flipped: bool) -> bool:
+    """Whether a draw, or its transpose, has the law of another."""
+    if one.options != other.options:
+        return False
+    if not flipped:
+        return one.axes == other.axes
+    is_scaled = one.options[0] == "kaiming" and not any(option.startswith("fan=") for option in one.options)
+    return len(one.axes) == 2 and one.axes == other.axes[::-1] and (not is_scaled or one.axes[0] == one.axes[1])
 
 
-def _are_different(owners: Sequence[str | None]) -> bool:
-    chosen = [owner for owner in owners if owner is not None]
+def _are_different(owners: Sequence[tuple[str, bool] | None]) -> bool:
+    chosen = [one[0] for one in owners if one is not None]
     return len(set(chosen)) == len(chosen)
 
 
-def _with_keys(form: Form, keys: Mapping[str, Key], kind: str) -> Form:
-    return form.mapped(lambda key: keys[key.name] if key.kind == kind and key.name in keys else key)
+def _with_keys(form: Form, keys: Mapping[str, tuple[Key, bool]], kind: str) -> Form:
+    terms = []
+    for term in form.terms.values():
+        atoms = []
+        for atom in term.atoms:
+            key, slots = atom.key, atom.slots
+            if key.kind == kind and key.name in keys:
+                key, flipped = keys[key.name]
+                slots = slots[::-1] if flipped else slots
+            elif key.arguments:
+                key = dataclasses.replace(key, arguments=tuple(_with_keys(one, keys, kind) for one in key.arguments))
+            atoms.append(Atom(key, slots, atom.power))
+        terms.append(Term(term.coefficient, tuple(atoms), term.out))
+    return Form.of(form.axes, terms, form.world)
 
 
 def _drawn(forms: Mapping[str, Form], kind: str) -> dict[str, Key]:
