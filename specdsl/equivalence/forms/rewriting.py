@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 
 from specdsl.equivalence.forms.form import Atom, Key, Term, World
-from specdsl.equivalence.forms.index import ONE, ZERO, Place, Slot, Var, unified
+from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, Place, Slot, Var, unified
 from specdsl.operators import find_operator
 from specdsl.sizes import Size
 
 IDEMPOTENT = ("mask",)
+MOST_STEPS = 3000
 
 
 def rewritten(term: Term, world: World) -> Iterator[Term]:
     """The term in its simplest form, which may be several terms, or none where it is zero."""
     waiting = [term]
-    while waiting:
+    for step in itertools.count():
+        if not waiting:
+            return
+        if step > MOST_STEPS:
+            raise NoForm("a term that does not become simpler")
         now = _without_units(waiting.pop())
         now = _collected(_together(now))
         if not now.coefficient.terms:
@@ -221,14 +227,18 @@ def _uninverted(term: Term, world: World) -> list[Term] | None:
 
 
 def leading(key: Key) -> tuple[str, Key, bool] | None:
-    """Of an inverse: the term of its matrix that is one atom alone, the last by its text; whether it is transposed."""
+    """Of an inverse: the term of its matrix that is one atom alone, the last by its text; whether it is transposed.
+
+    An atom that other terms multiply by something is none: it would be written out again and again.
+    """
     (inner,) = key.arguments
     found = None
+    multiplied = {atom.key for term in inner.terms.values() if len(term.atoms) > 1 for atom in term.atoms}
     for text, term in inner.terms.items():
         if len(term.atoms) != 1 or term.atoms[0].power != 1 or len(term.atoms[0].slots) != len(inner.axes):
             continue
         slots, out = term.atoms[0].slots, term.out
-        if slots[:-2] != out[:-2] or slots[-2] == slots[-1]:
+        if slots[:-2] != out[:-2] or slots[-2] == slots[-1] or term.atoms[0].key in multiplied:
             continue
         if slots[-2:] == out[-2:]:
             found = (text, term.atoms[0].key, False)
