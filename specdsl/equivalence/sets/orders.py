@@ -78,7 +78,9 @@ def _is_nonnegative_atom(atom: Atom) -> bool:
         return "nonnegative" in RANGES.get(key.range, frozenset())
     if key.kind == "operator":
         operator = find_operator(key.name)
-        return key.name == "entries" or (operator is not None and "nonnegative" in operator.facts)
+        if key.name == "entries":
+            return atom.power.denominator == 2  # a root
+        return operator is not None and "nonnegative" in operator.facts
     return key.kind in ("mask", "select", "wrap") or is_positive(key, atom.power)
 
 
