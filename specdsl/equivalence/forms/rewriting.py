@@ -19,10 +19,10 @@ MOST_STEPS = 3000
 def rewritten(term: Term, world: World) -> Iterator[Term]:
     """The term in its simplest form, which may be several terms, or none where it is zero."""
     waiting = [term]
-    for step in itertools.count():
+    for done in itertools.count():
         if not waiting:
             return
-        if step > MOST_STEPS:
+        if done > MOST_STEPS:
             raise NoForm("a term that does not become simpler")
         now = _without_units(waiting.pop())
         now = _collected(_together(now))
