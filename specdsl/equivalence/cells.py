@@ -159,9 +159,12 @@ def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
     """The cells of a question, with sample sizes that meet all conditions."""
     cells = tuple(cell for name in CELLS if (cell := _remembered(name, a, b, conditions)) is not None)
     texts = [str(condition) for subject in (a, b) for condition in subject.ir.conditions]
-    if any(map(has_open_rank, (a, b))) and all({Relation(R, "<=", N), Relation(R, "<=", cell.given.get("m", M))}
-                                               <= set(cell.facts) for cell in cells):  # fmt: skip
-        texts.append("r <= min(n, m)")
+    for sign in ("<", "<="):
+        for size in dict.fromkeys((R, *_bounds(a), *_bounds(b))):
+            known = all({Relation(size, sign, N), Relation(size, sign, cell.given.get("m", M))} <= set(cell.facts)
+                        for cell in cells)  # fmt: skip
+            if known and size.constant is None and f"{size} < min(n, m)" not in texts:
+                texts.append(f"{size} {sign} min(n, m)")
     return Question(a, b, conditions, cells, tuple(dict.fromkeys([*conditions.texts, *texts])))
 
 
@@ -285,7 +288,7 @@ def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
                 yield Relation(subject.size(bound), "<", size)
         if has_open_rank(subject):
             for size in (N, M):
-                yield Relation(R, "<=", size)
+                yield Relation(R, "<" if is_roomy else "<=", size)
         for inner in _inner_sizes(subject) if is_roomy else ():
             for size in (N, M):
                 yield Relation(inner, "<", size)
@@ -407,7 +410,7 @@ def _legal(
     for subject in (a, b):
         if not all(_holds(condition, sizes) for condition in subject.conditions):
             return False
-        if is_roomy and has_open_rank(subject) and sizes["r"] > min(n, m):
+        if is_roomy and has_open_rank(subject) and sizes["r"] >= min(n, m):
             return False
         for inner in _inner(subject) if is_roomy else ():
             try:

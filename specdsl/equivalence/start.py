@@ -23,7 +23,7 @@ from specdsl.equivalence.pointwise import fan_of
 from specdsl.equivalence.reach import LARGEST, Reach
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import StartResult, Status
-from specdsl.ir import Apply
+from specdsl.ir import Apply, topological
 from specdsl.sizes import Size
 
 PRIME = PRIMES[0]
@@ -97,12 +97,20 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
         reason = "random starts of one shape have different laws, which can be paired in many ways"
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
                            identity_b=identity_b)  # fmt: skip
+    if kind == "different" and any(map(_takes_magnitudes, (a, b))):
+        reason = "a spec reads magnitudes of random numbers, which a finite field has no order for"
+        return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
+                           identity_b=identity_b)  # fmt: skip
     status: Status = "refuted" if kind == "different" else "supported"
     return StartResult(
         {"same": "=", "proportional": "~", "contained": "<" if direction == "a in b" else ">"}.get(kind, "x"),
         status, assumptions=assumptions, reason=_REASONS[kind] + moving, identity_a=identity_a, identity_b=identity_b,
         kernel=kind, ratio=ratio, direction=direction,
     )  # fmt: skip
+
+
+def _takes_magnitudes(subject: Subject) -> bool:
+    return any(isinstance(node, Apply) and node.operator == "abs" for node in topological(subject.ir.roots()))
 
 
 _REASONS = {

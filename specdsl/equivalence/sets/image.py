@@ -251,7 +251,7 @@ def keys_of(forms: Mapping[str, Form]) -> Iterator[Key]:
 def _weight(form: Form) -> int:
     return sum(
         2
-        + (term.coefficient not in (ONE, -ONE))
+        + (term.coefficient != ONE)
         + sum(1 + _marks(atom) + sum(map(_weight, atom.key.arguments)) for atom in term.atoms)
         for term in form.terms.values()
     )

@@ -11,6 +11,7 @@ from specdsl.equivalence.forms.arrays import FormArrays
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term, World
 from specdsl.equivalence.forms.index import ONE, slot_of
 from specdsl.equivalence.sets.image import RANGES, Image, Space
+from specdsl.equivalence.sets.patterns import unit_matrices
 from specdsl.sizes import Size
 
 MOST_RENAMINGS = 2000
@@ -281,6 +282,8 @@ def candidates(a: Image, wanted: Space) -> Sequence[tuple[str, Form]]:
     if wanted.range in ("rotations", "reflections"):
         for name, space in a.factors.items():
             found += [(name, form) for form in _blocks(name, space, wanted, a.world)]
+        if wanted.rank is None:
+            found.append(("eye", unit_matrices(wanted.axes, a.world)))
         return found
     for name, space in a.factors.items():
         if not fits(space, wanted, a.world):
