@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
+class TooFewPlaces(ValueError):
+    """More different numbers are asked for than there are."""
+
+
 class Stream:
     """The random numbers that belong to one key.
 
@@ -62,10 +66,10 @@ class Stream:
         """`count` different numbers below `stop`, in random order.
 
         Raises:
-            ValueError: there are fewer than `count`.
+            TooFewPlaces: there are fewer than `count`.
         """
         if count > stop:
-            raise ValueError(f"{count} different numbers cannot be chosen out of {stop}")
+            raise TooFewPlaces(f"{count} different numbers cannot be chosen out of {stop}")
         if 2 * count > stop:
             return self.permutation(stop)[:count]
         chosen = self.integers(stop, (0,))

@@ -408,14 +408,15 @@ def _bracketed_atom(atom: Opaque) -> Symbol:
 
 
 def _is_decimal(value: Fraction) -> bool:
-    """Whether a coefficient reads better as `0.01` than as a fraction."""
+    """Whether a coefficient reads better as `0.01` than as a fraction, and is that number exactly."""
     if value.denominator == 1:
         return False
     rest = value.denominator
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
-    return (rest == 1 and value.denominator > 4) or value.denominator > 1000
+    is_readable = (rest == 1 and value.denominator > 4) or value.denominator > 1000
+    return is_readable and Fraction(format_number(value)) == value
 
 
 def _power_text(atom: Atom, exponent: Fraction) -> str:

@@ -24,19 +24,27 @@ def refuse_contradictions(
     Raises:
         Contradiction: they cannot.
     """
-    for found in (*_between_senses(a, b, pointwise, sets, start), *_of_sets(sets, reaches)):
+    for found in (*_between_senses(a, b, pointwise, sets, start, reaches), *_of_sets(sets, reaches)):
         raise Contradiction(f"the checker contradicts itself: {found}")
 
 
-def _between_senses(a: Subject, b: Subject, pointwise: Result, sets: SetResult, start: StartResult) -> Iterator[str]:
+def _between_senses(
+    a: Subject, b: Subject, pointwise: Result, sets: SetResult, start: StartResult, reaches: Sequence[Reach]
+) -> Iterator[str]:
     if pointwise.relation != "=" or pointwise.status != "proved":
         return
     if {sets.relation, *sets.by_shape.values()} & {"<", ">", "x"}:
         yield "the specs are the same function of their factors, and reach different sets"
     if sets.closure not in ("=", "?"):
         yield "the specs are the same function of their factors, and the closures of their sets differ"
-    if start.kernel not in ("same", "?") and _start_alike(a, b):
+    if start.kernel not in ("same", "?") and _start_alike(a, b) and all(map(_keeps_names, reaches)):
         yield f"the specs are the same function with the same starts, and their kernels are {start.kernel}"
+
+
+def _keeps_names(reach: Reach) -> bool:
+    """Whether every factor stands for the one of its name."""
+    names = {} if reach.pointwise is None else reach.pointwise.names
+    return reach.pointwise is not None and all(found == (name, False) for name, found in names.items())
 
 
 def _start_alike(a: Subject, b: Subject) -> bool:

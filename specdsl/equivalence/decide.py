@@ -115,6 +115,8 @@ def _said(asked: Question) -> Iterator[str]:
 
 def _defaults(asked: Question) -> list[str]:
     said = [] if asked.conditions else ["W generic of full rank, with distinct singular values that are not zero"]
+    if any(subject.spec.facts.noise for subject in (asked.a, asked.b)):
+        said.append("noise is at its mean, as in evaluation")
     for cell in asked.cells:
         where = sizes_text(asked.a, asked.b, cell.samples[0])
         said.append(f"{' '.join(cell.name)}, for {where}{' and larger sizes' if len(cell.samples) > 1 else ''}")

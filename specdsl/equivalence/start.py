@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from specdsl.equivalence.cells import has_open_rank
 from specdsl.equivalence.exact import elimination
 from specdsl.equivalence.exact.field import PRIMES
 from specdsl.equivalence.exact.jacobian import jacobian
@@ -97,6 +98,10 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
         reason = "random starts of one shape have different laws, which can be paired in many ways"
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
                            identity_b=identity_b)  # fmt: skip
+    if kind == "different" and sorted(map(_rank, (a, b))) == ["open", "set"]:
+        reason = "one spec sets r and the other leaves it open; where they agree the kernels may be equal"
+        return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
+                           identity_b=identity_b)  # fmt: skip
     if kind == "different" and any(map(_takes_magnitudes, (a, b))):
         reason = "a spec reads magnitudes of random numbers, which a finite field has no order for"
         return StartResult("?", "unknown", assumptions=assumptions, reason=reason, identity_a=identity_a,
@@ -107,6 +112,11 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
         status, assumptions=assumptions, reason=_REASONS[kind] + moving, identity_a=identity_a, identity_b=identity_b,
         kernel=kind, ratio=ratio, direction=direction,
     )  # fmt: skip
+
+
+def _rank(subject: Subject) -> str:
+    """Whether a spec reads a rank, and sets it."""
+    return "open" if has_open_rank(subject) else "set" if "r" in subject.ir.hyper else "none"
 
 
 def _takes_magnitudes(subject: Subject) -> bool:

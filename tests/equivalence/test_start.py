@@ -41,3 +41,8 @@ def test_a_transposed_draw_is_the_same_draw_only_at_the_same_scale(a: str, b: st
 def test_a_ratio_that_depends_on_the_weight_is_no_number() -> None:
     start = equivalent("c*W | c : 1 ~ 1", "W + c*norm(W)*W | c : 1 ~ 0", sense="start").start
     assert (start.kernel, start.ratio) == ("proportional", None)
+
+
+def test_a_rank_that_one_spec_sets_may_be_that_of_the_other() -> None:
+    assert equivalent("W + A@B", "W + A@B | r = 2", sense="start").start.kernel == "?"
+    assert equivalent("W + A@B", "W + A@B | r = 2", where=["r = 2"], sense="start").start.kernel == "same"

@@ -23,7 +23,7 @@ from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.subject import Subject
 from specdsl.interpret import evaluate
 from specdsl.ir import Apply, Factor, Given, Measured, Node, Site, reads, topological
-from specdsl.randomness import Stream
+from specdsl.randomness import Stream, TooFewPlaces
 from specdsl.sizes import Environment, Number
 from specdsl.starting import Starting
 
@@ -190,6 +190,8 @@ def sample(
                     salts.fresh()
             except ZeroDivisionError:
                 raise NotExact("number", "a number of the spec divides by zero") from None
+            except TooFewPlaces as problem:
+                raise NotExact("point", str(problem)) from None
     raise NotExact("point", f"none was found in {tries} tries: {reason}")
 
 
@@ -233,7 +235,10 @@ def evaluated(
             case _:
                 return side.starting.constant(node)
 
-    found = evaluate(subject.values.values(), xp, side.sizes, leaf, point.known)
+    try:
+        found = evaluate(subject.values.values(), xp, side.sizes, leaf, point.known)
+    except TooFewPlaces as problem:
+        raise NotExact("point", str(problem)) from None
     return {name: _filled(xp, found[node], side.sizes.shape(node.shape)) for name, node in subject.values.items()}
 
 

@@ -132,8 +132,9 @@ def _differ(point: Point, pair: Pair) -> bool:
     try:
         found = [values(subject, point) for subject in pair]
         return any(certainly_different(found[0][name], found[1][name]) for name in found[0])
-    except NotExact:
-        pass
+    except NotExact as refusal:
+        if refusal.operator == "point":
+            raise
     balls = converted(point, ExactArrays(Balls()))
     with balls.arrays.ring.working():
         found = [values(subject, balls) for subject in _sided(pair, balls)]

@@ -181,7 +181,7 @@ class Builder:
                 if not marks:
                     raise NoForm(f"whether `{node.name}` is tall or wide is not known")
             return atom_form(Key("trained", node.name, kept, orthonormal=marks), axes, self.world)
-        if factor.kind == "index" or factor.start is None:
+        if factor.start is None:
             return atom_form(Key("frozen", node.name, kept), axes, self.world)
         if isinstance(factor.start, Apply) and factor.start.definition.draw is not None:
             if factor.start.option("seed") is not None:
