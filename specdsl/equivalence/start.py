@@ -22,6 +22,7 @@ from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated,
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.pointwise import fan_of
 from specdsl.equivalence.reach import LARGEST, Reach
+from specdsl.equivalence.size_texts import reads_rank
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import StartResult, Status
 from specdsl.ir import Apply, topological
@@ -115,8 +116,10 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
 
 
 def _rank(subject: Subject) -> str:
-    """Whether a spec reads a rank, and sets it."""
-    return "open" if has_open_rank(subject) else "set" if "r" in subject.ir.hyper else "none"
+    """Whether a spec reads a rank, and leaves it open or sets it."""
+    if not reads_rank(subject):
+        return "none"
+    return "open" if has_open_rank(subject) else "set"
 
 
 def _takes_magnitudes(subject: Subject) -> bool:
