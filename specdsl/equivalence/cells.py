@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import cached_property, lru_cache
 
 from specdsl.equivalence.conditions import Conditions
+from specdsl.equivalence.exact.shapes import has_open_rank
 from specdsl.equivalence.forms.form import World
 from specdsl.equivalence.forms.index import Order
 from specdsl.equivalence.relations import WHOLE, Relation, are_possible, is_whole
@@ -187,7 +188,7 @@ def _profile(subject: Subject) -> tuple[object, ...]:
     conditions = tuple((one.kind, one.left, one.right) for one in subject.ir.conditions)
     settings = tuple(sorted(_settings(subject).items(), key=lambda item: item[0]))
     symbols = frozenset(_symbols(subject, subject))
-    return conditions, settings, symbols, has_open_rank(subject), subject.factor_sizes, tuple(_inner(subject))
+    return conditions, settings, symbols, has_open_rank(subject.ir), subject.factor_sizes, tuple(_inner(subject))
 
 
 def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | None:
@@ -216,14 +217,14 @@ def _other_ranks(
 
     A rank that the conditions do not allow gives way to the largest below that they do.
     """
-    if not any(map(has_open_rank, (a, b))) or "r" in conditions.sizes:
+    if not any(has_open_rank(subject.ir) for subject in (a, b)) or "r" in conditions.sizes:
         return
     sizes = [size for subject in (a, b) for size in (*subject.factor_sizes, *_bounds(subject))]
     numbers = [abs(coefficient) for size in sizes for _, coefficient in size.terms]
     highest = 1 + max((int(number) for number in numbers if number <= _LARGEST / 2), default=0)
     wanted = [range(max(highest, 3), int(first["r"]), -1)]
     for subject in (a, b):
-        own = None if has_open_rank(subject) else _set_rank(subject)
+        own = None if has_open_rank(subject.ir) else _set_rank(subject)
         wanted += [] if own is None else [range(own, own - 1, -1), range(own + 3, own, -1)]
     ranks: dict[int, Mapping[str, Number]] = {}
     for options in wanted:
@@ -274,11 +275,6 @@ def _demanded(subject: Subject) -> Iterator[Relation]:
         yield Relation(left, *signs[condition.kind])
 
 
-def has_open_rank(subject: Subject) -> bool:
-    """Whether the spec leaves `r` open."""
-    return "r" in subject.ir.hyper and subject.ir.hyper["r"].is_default
-
-
 def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
     """What is taken for granted where nothing is said: W is larger than what is added has rank, and than `r`."""
     for subject in (a, b):
@@ -286,7 +282,7 @@ def defaults(a: Subject, b: Subject, is_roomy: bool) -> Iterator[Relation]:
         if is_roomy and bound is not None:
             for size in (N, M):
                 yield Relation(subject.size(bound), "<", size)
-        if has_open_rank(subject):
+        if has_open_rank(subject.ir):
             for size in (N, M):
                 yield Relation(R, "<" if is_roomy else "<=", size)
         for inner in _inner_sizes(subject) if is_roomy else ():
@@ -314,7 +310,7 @@ def _samples(
     seen: set[tuple[tuple[str, Number], ...]] = set()
     free = [symbol for symbol in _symbols(a, b) if symbol not in ("n", "m", "tokens")]
     hyper = {**_settings(a), **_settings(b)}
-    if any(map(has_open_rank, (a, b))):
+    if any(has_open_rank(subject.ir) for subject in (a, b)):
         hyper = {name: size for name, size in hyper.items() if name != "r"}  # a set rank is in its own spec's sizes
     step, rank_step = _granularity(a, b, {"n", "m"}), _granularity(a, b, {"r"})
     ranks = [-(-rank // rank_step) * rank_step for rank in (least_rank, least_rank + rank_step)]
@@ -410,7 +406,7 @@ def _legal(
     for subject in (a, b):
         if not all(_holds(condition, sizes) for condition in subject.conditions):
             return False
-        if is_roomy and has_open_rank(subject) and sizes["r"] >= min(n, m):
+        if is_roomy and has_open_rank(subject.ir) and sizes["r"] >= min(n, m):
             return False
         for inner in _inner(subject) if is_roomy else ():
             try:

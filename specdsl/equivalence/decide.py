@@ -11,10 +11,11 @@ from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.consistency import refuse_contradictions
 from specdsl.equivalence.differences import differences, penalties
 from specdsl.equivalence.evidence import certificate, conditions, reason
+from specdsl.equivalence.exact.shapes import reads_rank
 from specdsl.equivalence.pointwise import pointwise
 from specdsl.equivalence.reach import Bounds, Reach, reach
 from specdsl.equivalence.set_witness import set_witness
-from specdsl.equivalence.size_texts import reads_rank, sizes_text
+from specdsl.equivalence.size_texts import sizes_text
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import subjects, with_same_values
 from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict, Witness
@@ -109,8 +110,12 @@ def _said(asked: Question) -> Iterator[str]:
     """What the user and the specs say of sizes; of a rank that nothing reads nothing."""
     for text in asked.texts:
         text = text.replace("min(m, n)", "min(n, m)")
-        if text in asked.conditions.texts or text != "r <= min(n, m)" or any(map(reads_rank, (asked.a, asked.b))):
+        if text in asked.conditions.texts or text != "r <= min(n, m)" or _read_rank(asked):
             yield text
+
+
+def _read_rank(asked: Question) -> bool:
+    return any(reads_rank(subject.ir) for subject in (asked.a, asked.b))
 
 
 def _defaults(asked: Question) -> list[str]:

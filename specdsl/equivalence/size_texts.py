@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from specdsl.equivalence.cells import Question, has_open_rank
-from specdsl.equivalence.exact.shapes import read_sizes
+from specdsl.equivalence.cells import Question
+from specdsl.equivalence.exact.shapes import has_open_rank, read_sizes, reads_rank
 from specdsl.equivalence.subject import Subject
 from specdsl.sizes import Environment, Number, Size, UnknownSize
 
@@ -30,22 +30,17 @@ def rank_hint(asked: Question) -> str:
         return ""
     for one, setting, other, leaving in ((asked.a, "a", asked.b, "b"), (asked.b, "b", asked.a, "a")):
         value = one.hyper.get("r")
-        if value is None or value.constant is None or not reads_rank(one):
+        if value is None or value.constant is None or not reads_rank(one.ir):
             continue
-        if has_open_rank(other) and reads_rank(other):
+        if has_open_rank(other.ir):
             return (
                 f'{setting} sets r = {value} and {leaving} leaves it open; `--where "r = {value}"` compares them there'
             )
     return ""
 
 
-def reads_rank(subject: Subject) -> bool:
-    """Whether the value depends on r, set or open."""
-    return "r" in read_sizes(subject.ir)
-
-
 def _rank(subject: Subject, sizes: Environment) -> Number | None:
-    if not reads_rank(subject):
+    if not reads_rank(subject.ir):
         return None
     try:
         return subject.size(Size.symbol("r")).value(sizes)

@@ -14,15 +14,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from specdsl.equivalence.cells import has_open_rank
 from specdsl.equivalence.exact import elimination
 from specdsl.equivalence.exact.field import PRIMES
 from specdsl.equivalence.exact.jacobian import jacobian
 from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated, sample
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
+from specdsl.equivalence.exact.shapes import has_open_rank, reads_rank
 from specdsl.equivalence.pointwise import fan_of
 from specdsl.equivalence.reach import LARGEST, Reach
-from specdsl.equivalence.size_texts import reads_rank
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import StartResult, Status
 from specdsl.ir import Apply, topological
@@ -117,9 +116,9 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
 
 def _rank(subject: Subject) -> str:
     """Whether a spec reads a rank, and leaves it open or sets it."""
-    if not reads_rank(subject):
+    if not reads_rank(subject.ir):
         return "none"
-    return "open" if has_open_rank(subject) else "set"
+    return "open" if has_open_rank(subject.ir) else "set"
 
 
 def _takes_magnitudes(subject: Subject) -> bool:

@@ -63,11 +63,11 @@ def program(adapter: Adapter) -> Program:
 
 
 def padded(model: nn.Module, adapter: Adapter, x: Tensor, is_token: Tensor) -> Tensor:
-    adapter.members[0].layer.is_token = is_token
+    adapter.members[0].layer.is_token.put(is_token)
     try:
         found: Tensor = model(x)
     finally:
-        adapter.members[0].layer.is_token = None
+        adapter.members[0].layer.is_token.take()
     return found
 
 

@@ -11,9 +11,14 @@ from specdsl.node_sizes import own_sizes
 from specdsl.sizes import Environment, Number, UnknownSize
 
 
-def is_open(ir: SpecIR) -> bool:
-    """Whether a spec reads a rank and leaves it open."""
-    return "r" in ir.hyper and ir.hyper["r"].is_default and "r" in read_sizes(ir)
+def reads_rank(ir: SpecIR) -> bool:
+    """Whether a spec depends on r, set or open."""
+    return "r" in read_sizes(ir)
+
+
+def has_open_rank(ir: SpecIR) -> bool:
+    """Whether a spec reads r and leaves it open."""
+    return "r" in ir.hyper and ir.hyper["r"].is_default and reads_rank(ir)
 
 
 @lru_cache(maxsize=512)
@@ -50,5 +55,5 @@ def meets(
 
 def all_sizes(ir: SpecIR, sizes: Environment) -> dict[str, Number]:
     """Sizes and the hyper-parameters of a spec; an `r` that it leaves open is that of the sizes."""
-    given = {"r": sizes["r"]} if is_open(ir) and "r" in sizes else {}
+    given = {"r": sizes["r"]} if has_open_rank(ir) and "r" in sizes else {}
     return {**sizes, **ir.hyper_values(given)}

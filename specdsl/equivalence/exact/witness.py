@@ -19,7 +19,7 @@ from specdsl.equivalence.exact.generic import Kind
 from specdsl.equivalence.exact.points import Coupling, Point, Side, sample, values
 from specdsl.equivalence.exact.rational import Rationals
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
-from specdsl.equivalence.exact.shapes import is_open, meets, read_sizes
+from specdsl.equivalence.exact.shapes import has_open_rank, meets, read_sizes
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import Witness
 from specdsl.ir import Apply, topological
@@ -83,7 +83,7 @@ def smallest_difference(
 def _growing(
     pair: Pair, conditions: Callable[[Environment], bool] | None, r: int | None, largest: int
 ) -> Iterator[dict[str, Number]]:
-    open_rank = any(is_open(subject.ir) for subject in pair)
+    open_rank = any(has_open_rank(subject.ir) for subject in pair)
     ranks: Sequence[int | None] = ([r] if r is not None else list(_RANKS)) if open_rank else [None]
     token_counts = (1, 2) if any(subject.level == "tokens" for subject in pair) else (1,)
     places = [(n, m, rank) for n in range(1, largest + 1) for m in range(1, largest + 1) for rank in ranks]

@@ -14,13 +14,13 @@ from specdsl.equivalence.sets.image import Image, Space, Use, keys_of
 from specdsl.equivalence.sets.patterns import (
     common_companions,
     free_factors,
-    inner_axes,
     linear_factors,
     multiplied,
     numbered,
     over_axes,
     places_of,
     scaled_factors,
+    shared_axes,
 )
 from specdsl.equivalence.sets.proposals import Proposal
 from specdsl.sizes import Size
@@ -224,10 +224,10 @@ def merged_product(image: Image) -> Iterator[Proposal]:
         for other, their_space, theirs in free:
             if other == name or len(uses) != len(theirs):
                 continue
-            axes = inner_axes(uses, theirs)
-            if axes is None:
+            axes = shared_axes(uses, theirs)
+            if axes is None or len(axes[0]) != 1:
                 continue
-            mine, their = axes
+            (mine,), (their,) = axes
             inner, outer = space.axes[mine], their_space.axes[1 - their]
             if len(their_space.axes) != 2 or not image.world.at_most(outer, inner):
                 continue

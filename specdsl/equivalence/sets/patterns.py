@@ -109,9 +109,12 @@ def places_of(term: Term, var: Var) -> int:
     return sum(place.var is var for slot in slots for place in slot)
 
 
-def joined_axes(uses: list[Use], theirs: list[Use]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """All but one axis of two factors, which are always multiplied and over which nothing else runs."""
-    found: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+Axes = tuple[int, ...]
+
+
+def shared_axes(uses: list[Use], theirs: list[Use]) -> tuple[Axes, Axes] | None:
+    """The axes over which two factors are always multiplied, and over which nothing else runs."""
+    found: set[tuple[Axes, Axes]] = set()
     by_term = {id(use.term): use for use in theirs}
     for use in uses:
         partner = by_term.get(id(use.term))
@@ -121,29 +124,9 @@ def joined_axes(uses: list[Use], theirs: list[Use]) -> tuple[tuple[int, ...], tu
         if mine is None or their is None:
             return None
         shared = [var for var in mine if var in their]
-        if len(shared) != len(mine) - 1 or len(shared) != len(their) - 1:
-            return None
         if any(places_of(use.term, var) != 2 for var in shared):
             return None
         found.add((tuple(mine[var] for var in shared), tuple(their[var] for var in shared)))
-    return found.pop() if len(found) == 1 else None
-
-
-def inner_axes(uses: list[Use], theirs: list[Use]) -> tuple[int, int] | None:
-    """The axes over which two factors are always multiplied, and over which nothing else runs."""
-    found: set[tuple[int, int]] = set()
-    by_term = {id(use.term): use for use in theirs}
-    for use in uses:
-        partner = by_term.get(id(use.term))
-        if partner is None or use.atom is None or partner.atom is None:
-            return None
-        mine, their = numbered(use.atom), numbered(partner.atom)
-        if mine is None or their is None:
-            return None
-        shared = [var for var in mine if var in their]
-        if len(shared) != 1 or places_of(use.term, shared[0]) != 2:
-            return None
-        found.add((mine[shared[0]], their[shared[0]]))
     return found.pop() if len(found) == 1 else None
 
 

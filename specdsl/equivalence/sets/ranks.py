@@ -10,7 +10,7 @@ from specdsl.equivalence.forms.form import Atom, Form, Term
 from specdsl.equivalence.forms.index import ONE
 from specdsl.equivalence.sets import values
 from specdsl.equivalence.sets.image import Image, Space, Use
-from specdsl.equivalence.sets.patterns import free_factors, joined_axes, numbered, with_renamed
+from specdsl.equivalence.sets.patterns import free_factors, numbered, shared_axes, with_renamed
 from specdsl.equivalence.sets.proposals import Proposal
 
 
@@ -19,8 +19,8 @@ def low_rank(image: Image) -> Iterator[Proposal]:
     free = [entry for entry in free_factors(image) if len(entry[1].axes) >= 2]
     for place, (name, space, uses) in enumerate(free):
         for other, their_space, theirs in free[place + 1 :]:
-            axes = joined_axes(uses, theirs) if len(uses) == len(theirs) else None
-            if axes is None:
+            axes = shared_axes(uses, theirs) if len(uses) == len(theirs) else None
+            if axes is None or not len(axes[0]) + 1 == len(space.axes) == len(their_space.axes):
                 continue
             mine, their = (_open_axis(one) for one in axes)
             inner = reduce(lambda total, axis: total * space.axes[axis], axes[0], ONE)
