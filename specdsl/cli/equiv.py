@@ -30,7 +30,8 @@ UNKNOWN = 3
 )  # fmt: skip
 @click.option(
     "--assume", multiple=True, metavar="TEXT",
-    help='What may be taken for granted: "generic W", "W full row rank", "same A0", ...; may be repeated.',
+    help='What may be taken for granted: "generic W", "W full row rank", "same A0", ...; may be repeated. With this, '
+    "--where or --shape, nothing but what they say is; without, W is generic and r < min(n, m).",
 )  # fmt: skip
 @click.option("--where", multiple=True, metavar="RELATION", help='Relations of sizes, as "r < min(n, m)"; repeatable.')
 @click.option("--shape", multiple=True, metavar="SIZES", help="Fixed sizes, as n=6,m=5,r=2.")

@@ -12,7 +12,7 @@ from specdsl.equivalence.card import SENSES, WIDTH, card_text
 if TYPE_CHECKING:
     from specdsl.equivalence.verdict import Verdict
 
-_STATUS = r"(?P<green>proved)|(?P<red>refuted)|(?P<yellow>supported|unknown)"
+_STATUS = r"(?P<green>proved)|(?P<red>equality refuted)|(?P<yellow>supported|unknown)"
 _SENSE_LINE = rf"(?m)^(?P<bold>{'|'.join(SENSES)}) .*?\s(?:{_STATUS})(?=\s|$)"
 _HEADING = (
     r"(?m)^(?P<bold>(?:certificate|witness|dimension|parameters|penalties|other differences|assumptions|time)\b[^:\n]*)"

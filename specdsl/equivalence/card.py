@@ -18,6 +18,8 @@ WIDTH = 100
 SENSES = ("pointwise", "reachable set", "closure", "start")
 """The first words of the lines that give a relation."""
 _RELATIONS = {"=": "a = b", "!=": "a ≠ b", "<": "a ⊊ b", ">": "a ⊋ b", "x": "a ⊄ b, b ⊄ a", "?": "a ? b"}
+_SAID = {"refuted": "equality refuted"}
+"""How a status reads beside a relation."""
 _LONGEST_NAME = 40
 _CLOSURES = {
     "=": "the smallest algebraic sets that hold the two are equal",
@@ -37,6 +39,11 @@ class SenseLine:
     symbol: str
     status: str
     reason: str
+
+    @property
+    def known(self) -> str:
+        """The status as it reads beside the relation."""
+        return _SAID.get(self.status, self.status)
 
 
 @dataclass(frozen=True)
@@ -149,14 +156,14 @@ def _long(section: Section, width: int) -> list[str]:
 
 
 def _sense_texts(senses: Sequence[SenseLine], width: int) -> Iterator[str]:
-    widths = [max(_width(getattr(line, name)) for line in senses) for name in ("name", "symbol", "status")]
+    widths = [max(_width(getattr(line, name)) for line in senses) for name in ("name", "symbol", "known")]
     for line in senses:
-        cells = zip((line.name, line.symbol, line.status), widths, strict=True)
+        cells = zip((line.name, line.symbol, line.known), widths, strict=True)
         head = "   ".join(cell + " " * (wide - _width(cell)) for cell, wide in cells) + "   "
         if width - len(head) >= 30:
             yield from _wrapped(line.reason, width, head, " " * len(head))
         else:
-            narrow = "   ".join(filter(None, (line.name, line.symbol, line.status)))
+            narrow = "   ".join(filter(None, (line.name, line.symbol, line.known)))
             yield from [head.rstrip()] if len(head.rstrip()) <= width else _wrapped(narrow, width, "", "    ")
             yield from _wrapped(line.reason, width, "    ", "    ") if line.reason else ()
 

@@ -123,8 +123,11 @@ def _defaults(asked: Question) -> list[str]:
     if any(subject.spec.facts.noise for subject in (asked.a, asked.b)):
         said.append("noise is at its mean, as in evaluation")
     for cell in asked.cells:
-        where = sizes_text(asked.a, asked.b, cell.samples[0])
-        said.append(f"{' '.join(cell.name)}, for {where}{' and larger sizes' if len(cell.samples) > 1 else ''}")
+        where, *others = dict.fromkeys(sizes_text(asked.a, asked.b, sizes) for sizes in cell.samples)
+        is_stated = {"n", "m"} <= asked.conditions.sizes.keys()
+        if others or not is_stated:
+            more = " and other ranks" if is_stated else " and larger sizes" if others else ""
+            said.append(f"{' '.join(cell.name)}, for {where}{more}")
     return said
 
 

@@ -30,7 +30,7 @@ def card_markdown(verdict: Verdict) -> str:
     lines = [f"**{_plain(title(verdict))}**", "", *_fenced([f"a  {verdict.text_a}", f"b  {verdict.text_b}"]), ""]
     lines += ["| sense | relation | known | why |", "|---|---|---|---|"]
     for line in sense_lines(verdict):
-        status = f"**{line.status}**" if line.status else ""
+        status = f"**{line.known}**" if line.known else ""
         lines.append(f"| {line.name} | {_plain(line.symbol)} | {status} | {_plain(line.reason)} |")
     for section in sections(verdict):
         body = [*section.lines, *_values(section)]
@@ -46,7 +46,7 @@ def _html_sense(line: SenseLine) -> str:
     cells = (
         f"<b>{escape(line.name)}</b>" if line.status else escape(line.name),
         f"<code>{escape(line.symbol)}</code>",
-        f'<span style="color:{colour};font-weight:600">{escape(line.status)}</span>',
+        f'<span style="color:{colour};font-weight:600">{escape(line.known)}</span>',
         escape(line.reason),
     )
     style = "padding:.15em .9em .15em 0;text-align:left;vertical-align:top"

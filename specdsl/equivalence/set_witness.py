@@ -64,7 +64,7 @@ def _points(
     for seed in range(SEEDS):
         try:
             point = sample([one, other], dict(sizes), seed, arrays=ExactArrays(Rationals()), kind="small",
-                           coupling=coupling, is_checked=False, tries=40)  # fmt: skip
+                           coupling=coupling, checked=[one])  # fmt: skip
             if not is_full(point.site["W"]):
                 continue
             reached = {name: fractions(value) for name, value in values(one, point).items()}

@@ -31,7 +31,7 @@ def test_each_sense_is_a_line_with_symbol_and_status() -> None:
     lines = str(verdict()).splitlines()
     found = [re.split(r" {2,}", line) for line in lines if line.startswith(("pointwise", "reachable", "start"))]
     assert found == [
-        ["pointwise", "a ≠ b", "refuted", "the witness has different values"],
+        ["pointwise", "a ≠ b", "equality refuted", "the witness has different values"],
         ["reachable set", "a ⊊ b", "proved", "a is b with g put in"],
         ["start", "kernel contained (a in b)", "proved", "both start at the base"],
     ]

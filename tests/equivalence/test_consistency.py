@@ -14,9 +14,9 @@ from specdsl.equivalence.cells import question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.consistency import Contradiction, refuse_contradictions
 from specdsl.equivalence.decide import equivalent
+from specdsl.equivalence.exact.shapes import reads_rank
 from specdsl.equivalence.reach import Bounds, Reach, reach
 from specdsl.equivalence.sets.invariants import Separation, separated
-from specdsl.equivalence.size_texts import reads_rank
 from specdsl.equivalence.verdict import Result, SetResult, StartResult, Verdict
 from tests.equivalence.consistency import both
 
@@ -107,7 +107,7 @@ def test_no_invariant_tells_a_contained_set_apart(row: dict[str, str]) -> None:
 def test_fixed_sizes_do_not_contradict_the_general_verdict(row: dict[str, str]) -> None:
     one, other = both(row["a"], row["b"])
     general = equivalent(row["a"], row["b"], assume=assumed(row), sense="set").set
-    is_open = any(reads_rank(one) and "r" not in one.hyper for one in (one, other))
+    is_open = any(reads_rank(one.ir) and "r" not in one.hyper for one in (one, other))
     names = ["n", "m", *(["r"] if is_open else [])]
     cells = question(one, other, Conditions.of(assumed(row))).cells
     cell = cells[int(row["id"]) % len(cells)]

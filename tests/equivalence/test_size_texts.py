@@ -5,7 +5,8 @@ import pytest
 from specdsl.equivalence.cells import question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.decide import equivalent
-from specdsl.equivalence.size_texts import rank_hint, reads_rank, sizes_text
+from specdsl.equivalence.exact.shapes import reads_rank
+from specdsl.equivalence.size_texts import rank_hint, sizes_text
 from tests.equivalence.consistency import both
 
 SIZES = {"n": 3, "m": 4, "r": 2, "tokens": 5}
@@ -25,7 +26,7 @@ def test_sizes_are_those_that_the_specs_read(a: str, b: str, text: str) -> None:
 
 
 def test_a_rank_counts_where_a_value_reads_it() -> None:
-    assert [reads_rank(subject) for subject in both("W + A@B", "W@diag(t)")] == [True, False]
+    assert [reads_rank(subject.ir) for subject in both("W + A@B", "W@diag(t)")] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,8 @@ def rooted(
         value = ring.sqrt(array.value)
     except NoPoint as missing:
         raise NoPoint(str(missing), missing.failing, along) from None
+    except NotExact as refusal:
+        raise NotExact(refusal.operator, refusal.why, refusal.failing, along) from None
     ring.count_roots(array.value)
     tangent = array.tangent
     if tangent is not None:

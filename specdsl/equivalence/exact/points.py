@@ -149,7 +149,7 @@ def sample(
     coupling: Coupling | None = None,
     hyper: Sequence[Mapping[str, Number]] = (),
     tries: int = TRIES,
-    is_checked: bool = True,
+    checked: Sequence[Subject] | None = None,
     with_starts: bool = False,
 ) -> Point:
     """A random point at which every value of the subjects exists.
@@ -162,7 +162,8 @@ def sample(
         coupling: what factors of the second spec stand for; their values and random starts are those of the first,
             whatever the kind of the start is, but for an explicit `std`.
         hyper: for every spec hyper-parameters that replace its own.
-        is_checked: whether the values are computed, and the point is drawn anew where one does not exist.
+        checked: the specs whose values are computed, and the point is drawn anew where one does not exist; by default
+            all.
         with_starts: whether the values at the start have to exist too.
 
     Raises:
@@ -176,13 +177,15 @@ def sample(
             try:
                 xp.ring.roots = 0
                 point = drawing.point()
-                for subject in subjects if is_checked else ():
+                for subject in subjects if checked is None else checked:
                     values(subject, point)
                     if with_starts:
                         starts(subject, point)
                 point.roots = xp.ring.roots
                 return point
-            except NoPoint as missing:
+            except (NoPoint, NotExact) as missing:
+                if isinstance(missing, NotExact) and missing.failing is None:
+                    raise
                 reason = str(missing)
                 if missing.failing is None or attempt % _FRESH == _FRESH - 1 or not salts.note(
                     missing.failing, missing.along

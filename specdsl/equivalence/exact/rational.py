@@ -52,13 +52,10 @@ class Rationals(ObjectRing):
         return Fraction(int(entry.numerator), int(entry.denominator))
 
     def sqrt(self, values: Entries) -> Entries:
-        def root(entry: Any) -> Any:
-            found = square_root(self.fraction(entry))
-            if found is None:
-                raise NotExact("sqrt", f"{self.text(entry)} is no square")
-            return self.number(found)
-
-        return each(root, values)
+        failing = each(lambda entry: square_root(self.fraction(entry)) is None, values, bool)
+        if failing.any():
+            raise NotExact("sqrt", f"{self.text(values[failing].flat[0])} is no square", failing)
+        return each(lambda entry: self.number(square_root(self.fraction(entry))), values)
 
     def greater(self, left: Entries, right: Entries, is_nonnegative: bool = False) -> Any:
         return np.asarray(left > right, dtype=bool)

@@ -10,11 +10,16 @@ class NotExact(Exception):
 
     Attributes:
         operator: its name.
+        failing, along: as in `NoPoint`, where other numbers may have a value.
     """
 
-    def __init__(self, operator: str, why: str = "") -> None:
+    def __init__(
+        self, operator: str, why: str = "", failing: Any = None, along: Literal["columns", "rows"] = "columns"
+    ) -> None:
         super().__init__(f"`{operator}` has no exact value here" + (f": {why}" if why else ""))
-        self.operator = operator
+        self.operator, self.why = operator, why
+        self.failing = failing
+        self.along = along
 
 
 class NoPoint(Exception):

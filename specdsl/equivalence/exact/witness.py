@@ -112,7 +112,7 @@ def _differences(
         try:
             point = sample(
                 pair, sizes, seed, arrays=ExactArrays(Rationals()), kind=kind, coupling=renaming,
-                is_checked=False, tries=40,
+                checked=(), tries=40,
             )  # fmt: skip
             if not is_full(point.site["W"]):
                 continue

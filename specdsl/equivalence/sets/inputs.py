@@ -89,7 +89,7 @@ def _is_analytic(form: Form) -> bool:
 
 
 def _small_point(subject: Subject, sizes: Environment, seed: int) -> Point:
-    return sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", is_checked=False)
+    return sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", checked=())
 
 
 def _is_bent(subject: Subject, point: Point) -> bool:

@@ -54,7 +54,7 @@ def _shown_negative(
 ) -> Separation | None:
     for seed in SEEDS:
         try:
-            point = sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", is_checked=False)
+            point = sample([subject], sizes, seed, arrays=ExactArrays(Rationals()), kind="small", checked=())
             point = converted(point, ExactArrays(Balls()))
             with point.arrays.ring.working():
                 moved = (values(subject, point)["W'"] - point.site["W"]).value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import specdsl
-from specdsl.equivalence.exact.shapes import is_open, meets
+from specdsl.equivalence.exact.shapes import has_open_rank, meets
 from specdsl.equivalence.subject import subjects
 
 BLOCKS = "W + blockdiag(A) | A : 2 x n/2 x m/2 ~ zeros"
@@ -21,5 +21,6 @@ def test_given_conditions_are_met() -> None:
 
 
 def test_a_rank_that_a_spec_sets_is_not_open() -> None:
-    assert is_open(specdsl.parse("W + A@B").ir)
-    assert not is_open(specdsl.parse("W + A@B | r = 4").ir)
+    assert has_open_rank(specdsl.parse("W + A@B").ir)
+    assert not has_open_rank(specdsl.parse("W + A@B | r = 4").ir)
+    assert not has_open_rank(specdsl.parse("W@diag(t)").ir)

@@ -13,7 +13,7 @@ from torch import nn
 import specdsl
 from specdsl.equivalence.exact.points import Rename
 from specdsl.equivalence.exact.replay import numbers, replay
-from specdsl.equivalence.exact.shapes import is_open
+from specdsl.equivalence.exact.shapes import has_open_rank
 from specdsl.equivalence.exact.witness import smallest_difference
 from specdsl.equivalence.subject import Subject, subjects, with_same_values
 from specdsl.equivalence.verdict import Witness
@@ -79,7 +79,7 @@ def test_a_compiled_module_shows_the_same_values(name: str) -> None:
 
 
 def rank_of(subject: Subject, witness: Witness) -> dict[str, int]:
-    return {"r": int(witness.sizes["r"])} if is_open(subject.ir) else {}
+    return {"r": int(witness.sizes["r"])} if has_open_rank(subject.ir) else {}
 
 
 def compiled(subject: Subject, witness: Witness, factors: Any) -> dict[str, Any]:
