@@ -6,6 +6,7 @@ modulo the prime is not zero.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from specdsl.sizes import Environment, Size
 
 PRIME = PRIMES[0]
 MOST_ENTRIES = 4_500
+MOST_PRODUCTS = 4_000_000
+"""Of entries, in one contraction of two arrays."""
 
 
 class FieldPoint:
@@ -205,13 +208,21 @@ class FieldPoint:
 
 
 def _contracted(operands: list[Any], out: list[int], prime: int | None) -> Any:
-    """The sum over all labels that are not in `out`, two arrays at a time, so that entries stay below the prime."""
+    """The sum over all labels that are not in `out`, two arrays at a time, so that entries stay below the prime.
+
+    Raises:
+        NotExact: two of the arrays have too many products of entries.
+    """
     arrays = [(operands[at], operands[at + 1]) for at in range(0, len(operands), 2)]
     arrays = [(_traced(array, labels), list(dict.fromkeys(labels))) for array, labels in arrays]
     value, have = arrays[0]
     rest = arrays[1:]
+    lengths = {label: length for array, labels in arrays for label, length in zip(labels, array.shape, strict=True)}
     while rest:
-        chosen = rest.pop(next((at for at, one in enumerate(rest) if set(one[1]) & set(have)), 0))
+        products = [math.prod(lengths[label] for label in {*have, *labels}) for _, labels in rest]
+        if min(products) > MOST_PRODUCTS:
+            raise NotExact("value", "too many products for an exact evaluation")
+        chosen = rest.pop(products.index(min(products)))
         needed = set(out).union(*(labels for _, labels in rest))
         kept = [label for label in dict.fromkeys([*have, *chosen[1]]) if label in needed]
         value = np.einsum(value, have, chosen[0], chosen[1], kept)
