@@ -177,11 +177,14 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str | None:
 
     >>> nearest("alhpa", ["alpha", "r"])
     'alpha'
+    >>> nearest("lroa", ["rosa", "lora"])
+    'lora'
     """
     candidates = list(known)
     lowered = {candidate.lower(): candidate for candidate in reversed(candidates)}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=cutoff)
-    return lowered[close[0]] if close else None
+    close = difflib.get_close_matches(name.lower(), lowered, n=5, cutoff=cutoff)
+    swapped = [one for one in close if sorted(one) == sorted(name.lower())]
+    return lowered[(swapped or close)[0]] if close else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -49,6 +49,8 @@ class Opaque:
             return f"{left.bracketed()} {self.function} {right.bracketed()}"
         if self.function == "/":
             return f"1/{self.arguments[0].bracketed()}"
+        if self.function == "power":
+            return "^".join(argument.bracketed() for argument in self.arguments)
         if self.function == "if":
             test, yes, no = self.arguments
             return f"({yes} if {test} else {no})"
@@ -425,6 +427,8 @@ def _power_text(atom: Atom, exponent: Fraction) -> str:
         base = f"({base})"
     if exponent == 1:
         return base
+    if isinstance(atom, Opaque) and atom.function == "power":
+        base = f"({base})"
     if exponent == Fraction(1, 2):
         return f"sqrt({atom})"
     return f"{base}^{exponent}" if exponent.denominator == 1 else f"{base}^({exponent})"
@@ -443,6 +447,12 @@ def _near_root(value: Number) -> Number:
     if Fraction(value).denominator != 1 or not 1 <= value <= 2**31:
         raise ValueError("near_root takes a positive whole number")
     return near_root(int(value))
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    is_exact = not isinstance(base, float) and not isinstance(exponent, float)
+    exact = _exact_power(Fraction(base), Fraction(exponent)) if is_exact and base > 0 else None
+    return float(base) ** float(exponent) if exact is None else exact
 
 
 def _log(value: Number) -> Number:
@@ -473,7 +483,7 @@ _FUNCTIONS: dict[str, Callable[..., Number]] = {
     "ceil": math.ceil,
     "abs": abs,
     "near_root": _near_root,
-    "power": lambda a, e: float(a) ** float(e),
+    "power": _power,
     "log": _log,
     "exp": math.exp,
     "if": lambda test, yes, no: yes if test else no,

@@ -145,7 +145,11 @@ class Clauses:
                     self._define(Definition(part.name, right[0], part.span, None, position, names))
             return
         if len(left) != len(right):
-            raise SpecSyntaxError(f"{len(left)} names on the left and {len(right)} values on the right", clause.span)
+            has_expression = not all(isinstance(part, tree.Name) for part in left)
+            raise SpecSyntaxError(
+                f"{len(left)} names on the left and {len(right)} values on the right", clause.span,
+                "a comma joins names of one clause; clauses are set apart by `|`" if has_expression else None,
+            )  # fmt: skip
         for part, value in zip(left, right, strict=True):
             self._equate(part, value, clause.span)
 

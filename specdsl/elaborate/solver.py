@@ -81,6 +81,7 @@ class ShapeSolver:
             return
         value = self._hyper_value(size)
         if _is_evidently_whole(size) and value is None:
+            self.not_negative(size, why)
             return
         if value is not None and (value < 1 or abs(value - round(value)) > 1e-9):
             raise SpecShapeError(
@@ -89,13 +90,19 @@ class ShapeSolver:
         if size.symbols and not _is_evidently_whole(size):
             self._record(Condition("whole", size, size, why, self._here()))
 
+    def not_negative(self, size: Size, why: str) -> None:
+        """Demand `size >= 0`, said as `r <= n`."""
+        taken = Size(tuple((monomial, -number) for monomial, number in size.terms if number < 0))
+        if taken.terms and not _is_triangular(size):
+            self.at_most(taken, size + taken, why)
+
     def at_most(self, small: Size, large: Size, why: str) -> None:
         small, large = self.resolved(small), self.resolved(large)
         if small.unknowns or large.unknowns or small == large:
             return
         if (small - large).symbols & self.indices.keys():
             for end in self._at_both_ends(large - small):
-                self.at_most(Size.of(0), end, why)
+                self.not_negative(end, why)
             return
         difference = self._hyper_value(large - small)
         if difference is not None and difference < 0:

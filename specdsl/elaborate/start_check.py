@@ -156,6 +156,8 @@ def _check_factors(ir: SpecIR, trials: list[_Trial]) -> None:
 def _dead_hint(zeros: list[str]) -> str:
     if len(zeros) > 1:
         return f"{' and '.join(zeros)} both start at zero and block each other; start all but one at random"
+    if zeros:
+        return f"`{zeros[0]}` starts at zero, where its term has no slope; start it at random and subtract `init(...)`"
     return "a function such as relu or stop lets no gradient through at the start"
 
 

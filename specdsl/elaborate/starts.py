@@ -34,6 +34,7 @@ from specdsl.source import Span
 
 IDENTITY = "it multiplies {base}, so it starts as the identity"
 ZERO = "its term is added, so it starts at zero"
+UNIT = "`{operator}` of zero is the identity, so it starts at zero"
 RANDOM = "nothing else fixes it: Kaiming-uniform over the {fan} inputs"
 ONES = "it multiplies, so it starts at one"
 OFFSET = "it is added inside a function, so it starts at zero"
@@ -66,7 +67,8 @@ class _Settler:
     base: str = "W"
     root: Node | None = None
     starts: dict[str, tuple[str, str]] = field(default_factory=dict)
-    added: list[Node] = field(default_factory=list)
+    added: list[tuple[Node, str]] = field(default_factory=list)
+    """Terms that are to be zero, and why."""
     visited: set[Node] = field(default_factory=set)
 
     # -------------------------------------------------------------------------------- what is settled
@@ -123,7 +125,7 @@ class _Settler:
         if carrier is None:
             return
         self.make_base(carrier)
-        self.added += [term for term in terms if term is not carrier]
+        self.added += [(term, ZERO) for term in terms if term is not carrier]
 
     def make_identity(self, node: Node, matrix: bool) -> None:
         """Settle factors so that `node` is the identity of a product: the unit matrix, or ones."""
@@ -135,9 +137,9 @@ class _Settler:
             rest = [term for term in node.arguments if not _is_one(term)]
             if len(rest) == len(node.arguments):
                 self._refuse(node)
-            self.added += rest
+            self.added += [(term, ZERO) for term in rest]
         elif isinstance(node, Apply) and node.definition.has("identity_at_zero"):
-            self.added += node.arguments
+            self.added += [(argument, UNIT.format(operator=node.operator)) for argument in node.arguments]
         elif isinstance(node, Apply) and node.operator in (*_PRODUCTS, *_WRAPPERS):
             inner_is_matrix = matrix and node.operator in ("matmul", "transpose", "kron", "blockdiag", "scale", "slice")
             if node.operator == "matmul" and not matrix:
@@ -189,9 +191,9 @@ class _Settler:
     def make_added_terms_zero(self) -> None:
         pending = list(reversed(self.added))
         while pending:
-            term = pending.pop()
+            term, reason = pending.pop()
             if isinstance(term, Choice | Fold):
-                pending += reversed(term.children)
+                pending += [(child, reason) for child in reversed(term.children)]
                 continue
             if self._is_zero(term):
                 continue
@@ -200,7 +202,7 @@ class _Settler:
             if candidates:
                 order = {name: position for position, name in enumerate(candidates)}
                 chosen = min(candidates, key=lambda name: (self._reluctance(name, term), -order[name]))
-                self.starts[chosen] = ("zeros", ZERO)
+                self.starts[chosen] = ("zeros", reason)
 
     def _reluctance(self, name: str, term: Node) -> int:
         """How many reasons speak against starting this factor at zero."""

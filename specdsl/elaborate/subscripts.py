@@ -61,7 +61,7 @@ class Subscripts(Measuring):
         self.solver.span = syntax.span
         written = f"`{syntax.span.text}` is beyond the end"
         self.solver.at_most(place + 1, size, written)
-        self.solver.at_most(Size.of(0), place, written)
+        self.solver.not_negative(place, written)
         return place
 
     def _range(self, item: tree.Range, size: Size, syntax: tree.Subscript) -> tuple[Size, Any]:
@@ -72,7 +72,7 @@ class Subscripts(Measuring):
         if item.stop is not None:
             self.solver.at_most(stop, size, written)
         if item.start is not None:
-            self.solver.at_most(Size.of(0), start, written)
+            self.solver.not_negative(start, written)
         length = stop - start
         self.solver.whole(length, f"`{syntax.span.text}` has to take something")
         step = Size.of(1)

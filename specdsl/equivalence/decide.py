@@ -59,7 +59,9 @@ def equivalent(
     one, other = (spec if isinstance(spec, Spec) else parse(spec) for spec in (a, b))
     asked = question(*with_same_values(*subjects(one, other)), Conditions.of(assume, where, shape))
     if not asked.cells:
-        raise SpecSettingError("no module's sizes meet the conditions of both specs", hint="see `specdsl explain`")
+        raise SpecSettingError(
+            f"no module's sizes meet the conditions of both specs: {'; '.join(asked.texts)}", hint=_other_sizes(asked)
+        )
     reaches: list[Reach] = []
     for cell in asked.cells:
         if budget is not None and reaches and time.perf_counter() - began > budget:
@@ -104,6 +106,12 @@ def equivalent(
         penalties(asked.a, asked.b, reaches), differences(asked.a, asked.b), assumed,
         time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _other_sizes(asked: Question) -> str:
+    if asked.conditions.sizes:
+        return "take other sizes, or set what the specs leave open, as in `W + A@B | r = 4`"
+    return "`specdsl explain` says of each spec where its conditions come from"
 
 
 def _said(asked: Question) -> Iterator[str]:

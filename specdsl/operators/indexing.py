@@ -211,8 +211,7 @@ def _butterfly_shape(context: ShapeContext, shapes: Sequence[Shape], options: Ma
     context.whole(n / k, "`butterfly(n, k, i)` has k blocks")
     if i.constant != 0:  # in a fold i is not known, and not always 0
         context.whole(n / (k * 2), "`butterfly(n, k, i)` halves the blocks")
-    if i.constant:
-        context.whole(k / Size.of(2).power(i.constant), "`butterfly(n, k, i)` joins 2^i blocks")
+        context.whole(k / Size.opaque("power", Size.of(2), i), "`butterfly(n, k, i)` joins 2^i blocks")
     return (n,)
 
 

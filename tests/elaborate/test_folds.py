@@ -71,7 +71,7 @@ def test_a_matrix_is_added_to_every_entry_of_a_stack() -> None:
 
 def test_a_stack_that_multiplies_the_weight_starts_as_the_identity() -> None:
     spec = specdsl.parse("W' = blockdiag([cayley(skew(Q[i])) for i < n/k]) @ W | k = 4 | Q : n/k x k x k")
-    assert spec.ir.factors["Q"].start_reason == "its term is added, so it starts at zero"
+    assert spec.ir.factors["Q"].start_reason == "`cayley` of zero is the identity, so it starts at zero"
 
 
 REFUSED = {

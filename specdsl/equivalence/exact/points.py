@@ -21,6 +21,7 @@ from specdsl.equivalence.exact.generic import Generic, Key, Kind
 from specdsl.equivalence.exact.numbers import ExactSizes
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.subject import Subject
+from specdsl.errors import SpecShapeError
 from specdsl.interpret import evaluate
 from specdsl.ir import Apply, Factor, Given, Measured, Node, Site, reads, topological
 from specdsl.randomness import Stream, TooFewPlaces
@@ -240,7 +241,7 @@ def evaluated(
 
     try:
         found = evaluate(subject.values.values(), xp, side.sizes, leaf, point.known)
-    except TooFewPlaces as problem:
+    except (TooFewPlaces, SpecShapeError) as problem:  # an operator may ask more of sizes than conditions say
         raise NotExact("point", str(problem)) from None
     return {name: _filled(xp, found[node], side.sizes.shape(node.shape)) for name, node in subject.values.items()}
 
