@@ -146,17 +146,18 @@ def _check_factors(ir: SpecIR, trials: list[_Trial]) -> None:
     dead = [factor for factor in ir.factors.values() if factor.is_trained and factor.name not in alive]
     if dead:
         names = ", ".join(f"`{factor.name}`" for factor in dead)
+        zeros = [factor.name for factor in dead if trials[0].starts_at_zero(factor.name)]
         what = f"the factor {names} never trains" if len(dead) == 1 else f"the factors {names} never train"
         raise SpecStartError(
             f"{what}: nothing changes with {'it' if len(dead) == 1 else 'them'}, at the start or after a step",
-            dead[0].span, _dead_hint([factor.name for factor in dead if trials[0].starts_at_zero(factor.name)]),
+            dead[0].span, _dead_hint(zeros, len(dead) > 1),
         )  # fmt: skip
 
 
-def _dead_hint(zeros: list[str]) -> str:
+def _dead_hint(zeros: list[str], are_several: bool) -> str:
     if len(zeros) > 1:
         return f"{' and '.join(zeros)} both start at zero and block each other; start all but one at random"
-    if zeros:
+    if zeros and not are_several:
         return f"`{zeros[0]}` starts at zero, where its term has no slope; start it at random and subtract `init(...)`"
     return "a function such as relu or stop lets no gradient through at the start"
 

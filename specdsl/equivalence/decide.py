@@ -60,7 +60,7 @@ def equivalent(
     asked = question(*with_same_values(*subjects(one, other)), Conditions.of(assume, where, shape))
     if not asked.cells:
         raise SpecSettingError(
-            f"no module's sizes meet the conditions of both specs: {'; '.join(asked.texts)}", hint=_other_sizes(asked)
+            f"no module's sizes meet all conditions: {'; '.join(_demands(asked))}", hint=_other_sizes(asked)
         )
     reaches: list[Reach] = []
     for cell in asked.cells:
@@ -108,9 +108,19 @@ def equivalent(
     )  # fmt: skip
 
 
+def _demands(asked: Question) -> Iterator[str]:
+    """All conditions on sizes, with the numbers that the specs put into theirs."""
+    yield from asked.conditions.texts
+    for subject in (asked.a, asked.b):
+        for condition in subject.ir.conditions:
+            read = sorted((condition.left.symbols | condition.right.symbols) & subject.hyper.keys())
+            numbers = ", ".join(f"{name} = {subject.hyper[name]}" for name in read)
+            yield f"{condition}" + (f" ({numbers})" if numbers else "")
+
+
 def _other_sizes(asked: Question) -> str:
     if asked.conditions.sizes:
-        return "take other sizes, or set what the specs leave open, as in `W + A@B | r = 4`"
+        return "take other sizes, or write the spec with other numbers"
     return "`specdsl explain` says of each spec where its conditions come from"
 
 
