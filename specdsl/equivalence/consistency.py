@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from specdsl.equivalence.reach import Bounds, Reach
+from specdsl.equivalence.bounds import Bounds
+from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import Result, SetResult, StartResult
 from specdsl.ir import Apply, topological

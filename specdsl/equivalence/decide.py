@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from specdsl.equivalence.bounds import Bounds
 from specdsl.equivalence.cells import Question, question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.consistency import refuse_contradictions
@@ -13,7 +14,7 @@ from specdsl.equivalence.differences import differences, penalties
 from specdsl.equivalence.evidence import certificate, conditions, reason
 from specdsl.equivalence.exact.shapes import reads_rank
 from specdsl.equivalence.pointwise import pointwise
-from specdsl.equivalence.reach import Bounds, Reach, reach
+from specdsl.equivalence.reach import Reach, reach
 from specdsl.equivalence.set_witness import set_witness
 from specdsl.equivalence.size_texts import sizes_text
 from specdsl.equivalence.start import start

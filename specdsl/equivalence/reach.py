@@ -8,14 +8,13 @@ from functools import partial
 from typing import TypeVar
 
 from specdsl.affine import B, W, X
+from specdsl.equivalence.bounds import LARGEST, Bounds, bounds_of, can_derive, order_of
 from specdsl.equivalence.cells import Cell
-from specdsl.equivalence.exact.jacobian import dimension_lower_bound
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.forms.build import Builder
 from specdsl.equivalence.forms.form import Form, World
 from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.sets.containment import Certificate, KnownRank, contained
-from specdsl.equivalence.sets.dimension import lower_bound, upper_bound
 from specdsl.equivalence.sets.hull import not_symmetric, outside_hull
 from specdsl.equivalence.sets.image import Image
 from specdsl.equivalence.sets.inputs import differently_bent, moved_origin, too_many_ways
@@ -30,21 +29,6 @@ from specdsl.sizes import Environment, Number
 T = TypeVar("T")
 MOST_PAIRINGS = 12
 _ORDER = ("=", "<", ">", "?", "x")
-LARGEST = 16
-"""The most rows or columns of a weight whose dimension is computed."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What is known of a dimension at one shape; `is_rigorous`: whether the lower bound holds without doubt."""
-
-    low: int
-    high: int | None
-    is_rigorous: bool
-
-    @property
-    def is_known(self) -> bool:
-        return self.is_rigorous and self.low == self.high
 
 
 @dataclass
@@ -115,7 +99,7 @@ class Reach:
             return False
         seen = (self.dimensions, *self.larger_dimensions)
         return len(seen) == 1 + len(self.cell.larger) and all(
-            one is not None and other is not None and _order(one, other) == "=" for one, other in seen
+            one is not None and other is not None and order_of(one, other) == "=" for one, other in seen
         )
 
 
@@ -269,11 +253,10 @@ def _first_reason(reasons: Sequence[Reason], sizes: Environment) -> Separation |
 
 def _larger(a: Subject, b: Subject, one: Image, other: Image, result: Reach, sizes: Environment) -> Separation | None:
     """That a has a larger dimension than b."""
-    if not _can_derive(a, b, sizes):
+    if not can_derive(a, b, sizes):
         return None
-    here = replace(result, sizes=sizes)
-    low, high = _bounds(a, one, here), _bounds(b, other, here)
-    if low is None or high is None or _order(low, high) != ">":
+    low, high = bounds_of(a, one, sizes), bounds_of(b, other, sizes)
+    if low is None or high is None or order_of(low, high) != ">":
         return None
     says = f"(one) has dimension {low.low} or more, (other) at most {high.high} ({shown(sizes)})"
     return Separation(says, True, sizes)
@@ -315,60 +298,27 @@ def _moving(form: Form) -> Form:
 
 
 def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, Bounds | None]:
-    if max(result.sizes["n"], result.sizes["m"]) > LARGEST or not _can_derive(a, b, result.sizes):
+    if max(result.sizes["n"], result.sizes["m"]) > LARGEST or not can_derive(a, b, result.sizes):
         return None, None
     images_ = (result.a_reduced or result.a, result.b_reduced or result.b)
     one, other = (
         remembered(
             _place(subject, result.cell, "bounds", image.token if image else "", tuple(sorted(result.sizes.items()))),
-            lambda subject=subject, image=image: _bounds(subject, image, result),  # type: ignore[misc]
+            lambda subject=subject, image=image: bounds_of(subject, image, result.sizes),  # type: ignore[misc]
         )
         for subject, image in zip((a, b), images_, strict=True)
     )
     return one, other
 
 
-def _bounds(subject: Subject, image: Image | None, result: Reach) -> Bounds | None:
-    high: int | None = None
-    if image is not None:
-        try:
-            high = upper_bound(image, result.sizes)
-        except (NotExact, NoPoint, NoForm, ValueError):
-            high = None
-    if image is not None:
-        try:
-            return Bounds(lower_bound(image, result.sizes), high, True)
-        except (NotExact, NoPoint, NoForm):
-            pass
-    try:
-        low = dimension_lower_bound(subject, result.sizes, tries=1)
-    except (NotExact, NoPoint):
-        return None if high is None else Bounds(0, high, True)
-    return Bounds(low.dimension, high, low.is_rigorous)
-
-
-def _order(one: Bounds, other: Bounds) -> str:
-    """Which of two dimensions is the larger, as far as is known."""
-    if one.is_rigorous and other.high is not None and one.low > other.high:
-        return ">"
-    if other.is_rigorous and one.high is not None and other.low > one.high:
-        return "<"
-    return "=" if one.is_known and other.is_known and one.low == other.low else "?"
-
-
 def _may_tell(result: Reach, one: Bounds, other: Bounds) -> bool:
     """Whether the order of the dimensions says something that is not known by other means."""
-    order = _order(one, other)
+    order = order_of(one, other)
     return (
         (order == ">" and result.a_in_b is None and result.a_not_in_b is None)
         or (order == "<" and result.b_in_a is None and result.b_not_in_a is None)
         or (order == "=" and (result.a_in_b is not None or result.b_in_a is not None))
     )
-
-
-def _can_derive(a: Subject, b: Subject, sizes: Environment) -> bool:
-    """Whether sizes are small enough for ranks of Jacobians."""
-    return max(sizes["n"], sizes["m"]) <= 2 * LARGEST and a.is_small(sizes) and b.is_small(sizes)
 
 
 def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
@@ -378,12 +328,11 @@ def _by_dimension(result: Reach, a: Subject, b: Subject) -> None:
     if not _may_tell(result, one, other):
         return
     for sizes in result.cell.larger:
-        if not _can_derive(a, b, sizes):
+        if not can_derive(a, b, sizes):
             return
-        here = replace(result, sizes=sizes)
-        more_one = _bounds(a, result.a_reduced or result.a, here)
-        more_other = _bounds(b, result.b_reduced or result.b, here)
-        if more_one is None or more_other is None or _order(one, other) != _order(more_one, more_other):
+        more_one = bounds_of(a, result.a_reduced or result.a, sizes)
+        more_other = bounds_of(b, result.b_reduced or result.b, sizes)
+        if more_one is None or more_other is None or order_of(one, other) != order_of(more_one, more_other):
             return
         result.larger_dimensions = (*result.larger_dimensions, (more_one, more_other))
     where = shown(result.sizes)

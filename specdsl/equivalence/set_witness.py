@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from specdsl.equivalence.bounds import Bounds
 from specdsl.equivalence.exact.arrays import ExactArrays
 from specdsl.equivalence.exact.points import Rename, sample, values
 from specdsl.equivalence.exact.rational import Rationals
@@ -20,7 +21,7 @@ from specdsl.equivalence.exact.witness import hyper_texts, is_full, side_texts, 
 from specdsl.equivalence.forms.form import Form
 from specdsl.equivalence.forms.index import NoForm
 from specdsl.equivalence.forms.text import form_text
-from specdsl.equivalence.reach import Bounds, Reach
+from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.sets.exact_point import ExactPoint, fixed, fractions, rank, spanned
 from specdsl.equivalence.sets.image import Image, Step
 from specdsl.equivalence.sets.invariants import common_atoms, flattenings, is_affine, is_linear_alone

@@ -14,6 +14,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from specdsl.equivalence.bounds import LARGEST
 from specdsl.equivalence.exact import elimination
 from specdsl.equivalence.exact.field import PRIMES
 from specdsl.equivalence.exact.jacobian import jacobian
@@ -21,7 +22,7 @@ from specdsl.equivalence.exact.points import Coupling, Point, Rename, evaluated,
 from specdsl.equivalence.exact.refusals import NoPoint, NotExact
 from specdsl.equivalence.exact.shapes import has_open_rank, reads_rank
 from specdsl.equivalence.pointwise import fan_of
-from specdsl.equivalence.reach import LARGEST, Reach
+from specdsl.equivalence.reach import Reach
 from specdsl.equivalence.subject import Subject
 from specdsl.equivalence.verdict import StartResult, Status
 from specdsl.ir import Apply, topological

@@ -98,7 +98,13 @@ class _Rows:
 
     def targets(self) -> Rows:
         written = self.spec.clauses.targets
-        return tuple((f"{name}'", self.printer.expression(written[name][0])) for name in self.ir.targets)
+        return tuple(self._target(name, written[name][0]) for name in self.ir.targets)
+
+    def _target(self, name: str, value: tree.Expr) -> tuple[str, str]:
+        if isinstance(value, tree.Call) and value.function == "put_rows":  # written as `W'[I, :] = P`
+            _, rows, new = value.arguments
+            return f"{name}'[{self.printer.expression(rows)}, :]", self.printer.expression(new)
+        return f"{name}'", self.printer.expression(value)
 
     def site_values(self) -> Rows:
         return tuple((name, _SITE_VALUES[name]) for name in self.spec.facts.base_reads)

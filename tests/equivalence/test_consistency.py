@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from specdsl.equivalence.bounds import Bounds
 from specdsl.equivalence.cells import question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.consistency import Contradiction, refuse_contradictions
 from specdsl.equivalence.decide import equivalent
 from specdsl.equivalence.exact.shapes import reads_rank
-from specdsl.equivalence.reach import Bounds, Reach, reach
+from specdsl.equivalence.reach import Reach, reach
 from specdsl.equivalence.sets.invariants import Separation, separated
 from specdsl.equivalence.verdict import Result, SetResult, StartResult, Verdict
 from tests.equivalence.consistency import both
