@@ -99,3 +99,16 @@ def test_contradictory_conditions_are_refused_before_any_model() -> None:
     text = "D : n/4 x m ~ zeros | E : n/4 + 1/2 x m ~ zeros | W + tile(D, n) + tile(E, n)"
     with pytest.raises(specdsl.SpecShapeError, match="no module can meet all size conditions together"):
         specdsl.parse(text)
+
+
+def test_a_butterfly_in_a_fold_demands_what_its_last_factor_does() -> None:
+    spec = specdsl.parse(
+        "R(i) = permute(eye(n), butterfly(n, n/k, i), both=true) | D : n x n ~ zeros | f = 3 | k = 4 "
+        "| W + prod(R(i) for i < f)@D@W"
+    )
+    assert "n/k/2^(f - 1) is a whole number" in map(str, spec.ir.conditions)
+
+
+def test_a_size_that_is_a_difference_is_not_negative() -> None:
+    spec = specdsl.parse("W + C@B | frozen C : n x r ~ [eye(n), zeros(n, r - n)]")
+    assert [str(condition) for condition in spec.ir.conditions] == ["n <= r"]

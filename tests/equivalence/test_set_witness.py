@@ -81,6 +81,16 @@ def test_entries_are_small() -> None:
     assert np.abs(numbers(witness.value_a["W'"])).max() <= 4
 
 
+def test_a_witness_with_norms_has_rational_ones() -> None:
+    dora = "V = W + A@B | g ~ colnorm(V) | W' = V@diag(g ./ stop(colnorm(V)))"
+    witness = found("W + A@B", dora, "r < min(n, m)").witness
+    assert witness is not None
+    assert witness.says.startswith("the rank of W' - W is 3 here, and at most 2")
+    V = numbers(witness.site["W"]) + numbers(witness.factors_b["A"]) @ numbers(witness.factors_b["B"])
+    wanted = V / np.linalg.norm(V, axis=0) * numbers(witness.factors_b["g"])
+    np.testing.assert_allclose(numbers(witness.value_b["W'"]), wanted, rtol=1e-12, atol=1e-12)
+
+
 def test_a_value_outside_an_affine_space_is_outside_it() -> None:
     witness = found("diag(s)@W", "W@diag(t)", "").witness
     assert witness is not None

@@ -7,10 +7,11 @@ expressions of this kind are equal for all sizes exactly if their networks are, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 from specdsl.equivalence.forms.index import ONE, ZERO, AtMost, NoForm, Place, Replacement, Slot, Var, replaced, unified
 from specdsl.equivalence.forms.index import slot_of as slot_of
@@ -137,10 +138,12 @@ class World:
     Attributes:
         at_most: whether one size is never above another.
         assumed: what was used that is not always so, collected for the verdict.
+        known: what was found out in it, by what was asked.
     """
 
     at_most: AtMost
     assumed: set[str] = field(default_factory=set, compare=False)
+    known: dict[Hashable, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,16 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from specdsl.equivalence.forms.canonical import canonical
-from specdsl.equivalence.forms.form import Form, Term
+from specdsl.equivalence.forms.form import Form, Key, Term
 from specdsl.equivalence.forms.index import ONE, ZERO, NoForm, length
 from specdsl.equivalence.forms.text import form_text
 from specdsl.equivalence.sets.absorbing import MOST_PARTS, is_never_zero, parts_in_place
-from specdsl.equivalence.sets.image import Image, Use
+from specdsl.equivalence.sets.image import Image, Use, keys_of
 from specdsl.equivalence.sets.matching import candidates
+from specdsl.equivalence.sets.patterns import with_renamed
 from specdsl.equivalence.sets.rank import rank_bound
 from specdsl.sizes import Size
 
-MOST_TRIED = 600
+MOST_TRIED = 250
+"""Values that are put in; pairs of published methods take fewer than 50."""
+_MOST_KNOWN = 200
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,17 @@ class KnownRank:
 
 def contained(a: Image, b: Image, known: KnownRank | None = None) -> Certificate | None:
     """A certificate that every value of a is one of b, or None if none was found."""
+    said = known and (known.target, known.base.token, known.bound)
+    place = ("contained", a.token, b.token, said)
+    if len(a.world.known) > _MOST_KNOWN:  # the world of a remembered image outlives a comparison
+        a.world.known.clear()
+    if place not in a.world.known:
+        a.world.known[place] = _first(a, b, known)
+    found: Certificate | None = a.world.known[place]
+    return found
+
+
+def _first(a: Image, b: Image, known: KnownRank | None) -> Certificate | None:
     for tried, certificate in enumerate(_certificates(a, b, known)):
         if certificate is not None:
             return certificate
@@ -66,15 +80,67 @@ def _certificates(a: Image, b: Image, known: KnownRank | None) -> Iterator[Certi
         if several:
             others = [other for other in b.factors if other not in several]
             for chosen in _assignments(a, b, others):
-                yield _solved(a, b, several, chosen, known)
+                yield _solved(a, b, several, chosen.values, known) if chosen else None
     for chosen in _assignments(a, b, list(b.factors)):
-        yield _checked(a, b, chosen)
+        yield _checked(a, b, chosen.values) if chosen else None
 
 
-def _assignments(a: Image, b: Image, names: list[str]) -> Iterator[dict[str, Form]]:
-    options = [[*candidates(a, b.factors[name]), *_remainders(a, b, name), *_in_places(a, b, name)] for name in names]
-    for several in itertools.product(*options):
-        yield {name: form for name, (_, form) in zip(names, several, strict=True)}
+@dataclass(frozen=True)
+class _Chosen:
+    values: dict[str, Form]
+
+
+def _assignments(a: Image, b: Image, names: list[str]) -> Iterator[_Chosen | None]:
+    """All ways to give the factors values, and None for every step on the way.
+
+    Where a value makes other factors idle, there is one way for all of theirs.
+    """
+    options = {
+        name: [form for _, form in (*candidates(a, b.factors[name]), *_remainders(a, b, name), *_in_places(a, b, name))]
+        for name in names
+    }
+    if not all(options.values()):
+        return
+    forms = b.forms
+    for name in names:  # the names of a's factors come in
+        forms = {target: with_renamed(form, name, _own(name), b.factors[name]) for target, form in forms.items()}
+    outermost = sorted(names, key=lambda name: all(use.atom is None for use in b.uses(name)))
+    functions = frozenset(key.token for key in keys_of(a.forms) if key.kind == "operator")
+    for chosen in _branches(forms, outermost, options, functions):
+        yield chosen and _Chosen({name: chosen.values.get(name, options[name][0]) for name in names})
+
+
+def _branches(
+    forms: Mapping[str, Form], names: Sequence[str], options: Mapping[str, Sequence[Form]], functions: frozenset[str]
+) -> Iterator[_Chosen | None]:
+    """Values for the names, one after the other; not where a function has come about that a has not."""
+    if any(_is_strange(atom.key, names, functions) for form in forms.values() for term in form.terms.values()
+           for atom in term.atoms):  # fmt: skip
+        return
+    read = frozenset().union(*(form.trained for form in forms.values()))
+    name = next((one for one in names if _own(one) in read), None)
+    if name is None:
+        yield _Chosen({})
+        return
+    rest = [one for one in names if one != name]
+    for value in options[name]:
+        try:
+            there = {target: form.put({_own(name): value}) for target, form in forms.items()}
+        except NoForm:
+            continue
+        yield None
+        for chosen in _branches(there, rest, options, functions):
+            yield chosen and _Chosen({name: value, **chosen.values})
+
+
+def _is_strange(key: Key, names: Sequence[str], functions: frozenset[str]) -> bool:
+    """Whether a function's arguments are settled, and a has none such."""
+    is_settled = key.kind == "operator" and not any(_own(name) in key.trained for name in names)
+    return is_settled and key.token not in functions
+
+
+def _own(name: str) -> str:
+    return f"{name} of b"
 
 
 def _remainders(a: Image, b: Image, name: str) -> Iterator[tuple[str, Form]]:

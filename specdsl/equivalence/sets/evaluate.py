@@ -95,7 +95,7 @@ class FieldPoint:
             operands += [ones, [label]]
         number = self._number(term.coefficient)
         distinct = list(dict.fromkeys(labels))
-        value = _contracted(operands, distinct, self.prime) if operands else np.array(1, dtype=object)
+        value = contracted(operands, distinct, self.prime) if operands else np.array(1, dtype=object)
         value = _spread(value, distinct, labels, repeats)
         lengths = [part.stop - part.start for part in region]
         whole = np.zeros(self.shape(axes), dtype=object)
@@ -207,7 +207,7 @@ class FieldPoint:
         return self.generic.entries((self.seed, token), shape).value.astype(object)
 
 
-def _contracted(operands: list[Any], out: list[int], prime: int | None) -> Any:
+def contracted(operands: list[Any], out: list[int], prime: int | None) -> Any:
     """The sum over all labels that are not in `out`, two arrays at a time, so that entries stay below the prime.
 
     Raises:
