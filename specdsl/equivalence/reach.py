@@ -137,7 +137,7 @@ def images(a: Subject, b: Subject, cell: Cell, world: World) -> tuple[Image, Ima
     """
     decompose = decomposes_base(a) or decomposes_base(b)
     one, other = (
-        remembered(_place(subject, cell, decompose), lambda subject=subject: _image(subject, cell, world, decompose))  # type: ignore[misc]
+        remembered(_place(subject, cell, decompose), partial(_image, subject, cell, world, decompose))
         for subject in (a, b)
     )
     return one, other
@@ -149,7 +149,7 @@ def _image(subject: Subject, cell: Cell, world: World, decompose: bool) -> Image
 
 
 def _reduced(image: Image, cell: Cell) -> Image:
-    return remembered(("reduced", image.token, cell.key), lambda: reduced(image))
+    return remembered(("reduced", image.token, cell.key), partial(reduced, image))
 
 
 def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -> Reach:
@@ -304,7 +304,7 @@ def _dimensions(a: Subject, b: Subject, result: Reach) -> tuple[Bounds | None, B
     one, other = (
         remembered(
             _place(subject, result.cell, "bounds", image.token if image else "", tuple(sorted(result.sizes.items()))),
-            lambda subject=subject, image=image: bounds_of(subject, image, result.sizes),  # type: ignore[misc]
+            partial(bounds_of, subject, image, result.sizes),
         )
         for subject, image in zip((a, b), images_, strict=True)
     )

@@ -33,8 +33,13 @@ def _samples(random: Any) -> tuple[list[Any], dict[str, Any]]:
     return [random.normal(size=(*leading, k * (k + 1) // 2))], {}
 
 
-def _side(entries: int) -> int:
-    return (math.isqrt(1 + 8 * entries) - 1) // 2
+def _symmetric(xp: Arrays, v: Array) -> Array:
+    """Entry (i, j) stands in v where the rows up to the diagonal, written one after another, have it or its mirror."""
+    *leading, entries = v.shape
+    k = (math.isqrt(1 + 8 * entries) - 1) // 2
+    i, j = xp.arange(k * k, like=v) // k, xp.arange(k * k, like=v) % k
+    below = xp.where(i >= j, i * (i + 1) // 2 + j, j * (j + 1) // 2 + i)
+    return xp.reshape(xp.take(v, below, -1), (*leading, k, k))
 
 
 @operator(
@@ -43,11 +48,10 @@ def _side(entries: int) -> int:
 )  # fmt: skip
 def lower_from(xp: Arrays, v: Array) -> Array:
     """The lower triangular matrix whose entries on and below the diagonal are those of v, row by row."""
-    *leading, entries = v.shape
-    k = _side(entries)
-    i, j = xp.arange(k * k, like=v) // k, xp.arange(k * k, like=v) % k
-    kept = i >= j
-    return xp.reshape(xp.where(kept, xp.take(v, kept * _place(i, j), -1), 0.0), (*leading, k, k))
+    square = _symmetric(xp, v)
+    k = square.shape[-1]
+    places = xp.arange(k, like=v)
+    return xp.where(xp.reshape(places, (k, 1)) >= places, square, 0.0)
 
 
 @operator(
@@ -56,12 +60,4 @@ def lower_from(xp: Arrays, v: Array) -> Array:
 )  # fmt: skip
 def sym_from(xp: Arrays, v: Array) -> Array:
     """The symmetric matrix whose entries on and below the diagonal are those of v, row by row."""
-    *leading, entries = v.shape
-    k = _side(entries)
-    i, j = xp.arange(k * k, like=v) // k, xp.arange(k * k, like=v) % k
-    return xp.reshape(xp.take(v, xp.where(i >= j, _place(i, j), _place(j, i)), -1), (*leading, k, k))
-
-
-def _place(row: Array, column: Array) -> Array:
-    """Where entry (row, column) stands when the rows up to the diagonal are written one after another."""
-    return row * (row + 1) // 2 + column
+    return _symmetric(xp, v)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context
 from types import FrameType
+from typing import Any
 
 from specdsl.equivalence.atlas.cell import Cell
 from specdsl.equivalence.atlas.method import Method
@@ -21,13 +22,13 @@ _GRACE = 3.0
 """A pair that does not end by itself is stopped after this many times its budget."""
 
 
-def decide(a: Spec, b: Spec, budget: float | None, **conditions: object) -> Cell:
+def decide(a: Spec, b: Spec, budget: float | None, **conditions: Any) -> Cell:
     """What is known of two specs; those that cannot be compared are unknown, with the reason."""
     from specdsl.equivalence.decide import equivalent
 
     try:
         with _stopped_after(None if budget is None else _GRACE * budget):
-            return Cell.of(equivalent(a, b, budget=budget, with_evidence=False, **conditions))  # type: ignore[arg-type]
+            return Cell.of(equivalent(a, b, budget=budget, with_evidence=False, **conditions))
     except SpecError as error:
         return Cell(reason=error.message)
     except _TookTooLong:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from specdsl.equivalence.forms.form import Atom, Form, Key, Term
 from specdsl.equivalence.forms.index import ONE, ZERO, Var, slot_of
@@ -48,13 +49,24 @@ def cut(term: Term, left: set[Var], right: set[Var], form: Form) -> Size | None:
     if len(term.atoms) > MOST_ATOMS:
         return None
     pieces = [piece for atom in term.atoms for piece in _pieces(atom)]
-    inner = [edge for edge in (_rank_of(atom) for atom in term.atoms) if edge is not None]
-    best: Size | None = None
-    for sides in itertools.product((False, True), repeat=len(pieces)):
-        price = _price(pieces, sides, left, right, inner)
-        if price is not None and (best is None or form.world.at_most(price, best)):
-            best = price
-    return best
+    inner = dict(edge for edge in map(_rank_of, term.atoms) if edge is not None)
+    cuts = {_separated(pieces, sides, left, right, inner): None
+            for sides in itertools.product((False, True), repeat=len(pieces))}  # fmt: skip
+    least: Size | None = None
+    for separated in _smallest(cuts):
+        price = math.prod((inner[one] if isinstance(one, int) else one.size for one in separated), start=ONE)
+        if least is None or form.world.at_most(price, least):
+            least = price
+    return least
+
+
+def _smallest(cuts: Iterable[frozenset[Var | int]]) -> list[frozenset[Var | int]]:
+    """Those that hold no other; what holds more costs more."""
+    kept: list[frozenset[Var | int]] = []
+    for one in sorted(cuts, key=len):
+        if not any(other <= one for other in kept):
+            kept.append(one)
+    return kept
 
 
 Piece = tuple[int, frozenset[Var]]
@@ -82,24 +94,13 @@ def remember(text: str, size: Size) -> None:
     _RANKS[text] = size
 
 
-def _price(
-    pieces: Sequence[Piece], sides: Sequence[bool], left: set[Var], right: set[Var], inner: Sequence[tuple[int, Size]]
-) -> Size | None:
-    touched: dict[Var, set[bool]] = {}
-    for var in left:
-        touched.setdefault(var, set()).add(False)
-    for var in right:
-        touched.setdefault(var, set()).add(True)
-    where: dict[int, set[bool]] = {}
+def _separated(
+    pieces: Sequence[Piece], sides: Sequence[bool], left: set[Var], right: set[Var], inner: Mapping[int, Size]
+) -> frozenset[Var | int]:
+    """The indices that both sides read, and the atoms of bounded rank with a piece on each."""
+    read: tuple[set[Var], set[Var]] = (set(left), set(right))
+    owners: tuple[set[int], set[int]] = (set(), set())
     for (owner, variables), side in zip(pieces, sides, strict=True):
-        where.setdefault(owner, set()).add(side)
-        for var in variables:
-            touched.setdefault(var, set()).add(side)
-    price = ONE
-    for var, both in touched.items():
-        if len(both) == 2:
-            price = price * var.size
-    for owner, size in inner:
-        if len(where[owner]) == 2:
-            price = price * size
-    return price
+        read[side].update(variables)
+        owners[side].add(owner)
+    return frozenset({*(read[0] & read[1]), *(owners[0] & owners[1] & inner.keys())})
