@@ -2,6 +2,8 @@
 
 * Nothing reaches a model hub, and each process computes on one thread, so that sums come out the same.
 * A test marked `gpu` is skipped where torch sees no CUDA device.
+* Hypothesis draws the same examples every time, a hundred where a test does not say how many; `--hypothesis-profile
+  many` draws new ones, thousands of them.
 * Under `CI=true` nothing else may be left out: a skip, a missing oracle (`pytest.importorskip`), a missing
   model and an expected failure are failures there.
 
@@ -15,11 +17,16 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+settings.register_profile("few", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("many", max_examples=1500, deadline=None)
+settings.load_profile("few")
 
 IN_CI = os.environ.get("CI") == "true"
 

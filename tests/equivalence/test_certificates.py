@@ -121,3 +121,8 @@ def test_formulas_give_the_same_weights(a: str, b: str, assume: list[str]) -> No
 def test_most_certificates_are_formulas_alone() -> None:
     proved = [found for a, b, assume in PAIRS[::3] if (found := certificate(a, b, *assume))]
     assert sum(bool(list(directions(one))) for one in proved) >= 0.6 * len(proved)
+
+
+def test_a_column_of_constants_is_written_in_the_language() -> None:
+    found = equivalent("W + A@B", "W + (A@B) .* (C@D)", sense="set").set
+    assert "a in b: C := [ones(n), zeros(n, r - 1)]" in found.certificate

@@ -1,10 +1,13 @@
-"""Generated specs: what means the same is never refuted, what is proved holds in float64, both orders say the same."""
+"""Generated specs: what means the same is never refuted, what is proved holds in float64, both orders say the same.
+
+The long run is `pytest tests/equivalence/test_generated.py --hypothesis-profile many`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from specdsl.equivalence.decide import equivalent
@@ -17,7 +20,6 @@ from tests.equivalence.rewritten import new_names, permuted, reassociated, renam
 
 MIRRORED = {"<": ">", ">": "<"}
 seeds = st.integers(0, 10**6)
-few = settings(max_examples=12, deadline=None, derandomize=True)
 pytestmark = pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 
 
@@ -43,7 +45,6 @@ def checked(a: str, b: str) -> Verdict:
     return verdict
 
 
-@few
 @given(seeds)
 def test_what_means_the_same_is_never_refuted(seed: int) -> None:
     text = spec(seed)
@@ -54,7 +55,6 @@ def test_what_means_the_same_is_never_refuted(seed: int) -> None:
     assert verdict.set.relation in ("=", "?")
 
 
-@few
 @given(seeds)
 def test_one_changed_operator_is_never_proved_equal_unless_it_is(seed: int) -> None:
     text = spec(seed)
@@ -65,7 +65,6 @@ def test_one_changed_operator_is_never_proved_equal_unless_it_is(seed: int) -> N
     checked(text, mutant)
 
 
-@few
 @given(seeds, seeds)
 def test_both_orders_say_the_same(one: int, other: int) -> None:
     a, b = spec(one, 1, 1), spec(other, 1, 1)

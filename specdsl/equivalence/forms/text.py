@@ -53,7 +53,7 @@ def _cayley(form: Form) -> str | None:
 
 
 def _is_whole(term: Term, axes: tuple[Size, ...]) -> bool:
-    return all(_stretch(slot, size) == (ZERO, size) for slot, size in zip(term.out, axes, strict=True))
+    return all(_stretch(slot) == (ZERO, size) for slot, size in zip(term.out, axes, strict=True))
 
 
 def _term_text(term: Term, with_indices: bool = False) -> str:
@@ -115,15 +115,15 @@ def _row(form: Form) -> str | None:
     for axis, size in enumerate(form.axes):
         stretches: dict[tuple[Size, Size], dict[str, Term]] = {}
         for text, term in form.terms.items():
-            stretches.setdefault(_stretch(term.out[axis], size), {})[text] = term
+            stretches.setdefault(_stretch(term.out[axis]), {})[text] = term
         if set(stretches) != {(ZERO, size)}:
             return _in_a_row(form, axis, stretches)
     return None
 
 
-def _stretch(slot: Slot, size: Size) -> tuple[Size, Size]:
-    """Where a slot starts, and how long it is."""
-    return (slot[0].offset, slot[0].var.size) if len(slot) == 1 else (ZERO, length(slot) if slot else size)
+def _stretch(slot: Slot) -> tuple[Size, Size]:
+    """Where a slot starts, and how long it is; an empty one is the first place."""
+    return (slot[0].offset, slot[0].var.size) if len(slot) == 1 else (ZERO, length(slot) if slot else ONE)
 
 
 def _in_a_row(form: Form, axis: int, stretches: Mapping[tuple[Size, Size], Mapping[str, Term]]) -> str | None:
