@@ -55,7 +55,8 @@ def command(
     started = time.monotonic()
     cells = _decided(methods, budget, jobs or _cores(), fresh)
     names = [method.name for method in methods]
-    graph = containment_of(names, cells)
+    simplest_first = sorted(methods, key=lambda method: len(method.text))  # it gives a class its name and colour
+    graph = containment_of([method.name for method in simplest_first], cells)
     written = write_atlas(folder, methods, cells, graph)
     if as_json:
         print_json(

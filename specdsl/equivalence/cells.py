@@ -7,6 +7,7 @@ what was read is an assumption of the verdict.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,6 +28,7 @@ _SAMPLES = 6
 _PER_TOTAL = 2
 _SMALL = 8
 _LARGEST = 60
+_HIGHEST = 128
 _RANKS = (5, 8)
 _WIDE = 8
 
@@ -317,7 +319,7 @@ def _samples(
     bounds = [size.constant for subject in (a, b) for size in _inner(subject) if is_roomy and size.constant is not None]
     if any(bound > _LARGEST * step / 2 for bound in bounds):
         return
-    for total in range(2, _LARGEST):
+    for total in range(2, _LARGEST + 2 * _floor(a, b)):
         taken = 0
         for (n, m), rank in itertools.product(_pairs(total, name, step), ranks):
             if min(n, m) < least or taken == _PER_TOTAL:
@@ -331,6 +333,15 @@ def _samples(
                 seen.add(key)
                 taken += 1
                 yield sizes
+
+
+def _floor(a: Subject, b: Subject) -> int:
+    """The largest number that a size has to reach; 0 where it is too large to look for."""
+    demanded = (
+        relation.left.constant for subject in (a, b) for relation in _demanded(subject) if relation.sign == "<="
+    )
+    numbers = [math.ceil(number) for number in demanded if number is not None]
+    return max((number for number in numbers if number <= _HIGHEST), default=0)
 
 
 def _tight(

@@ -61,7 +61,8 @@ def equivalent(
     asked = question(*with_same_values(*subjects(one, other)), Conditions.of(assume, where, shape))
     if not asked.cells:
         raise SpecSettingError(
-            f"no module's sizes meet all conditions: {'; '.join(_demands(asked))}", hint=_other_sizes(asked)
+            f"no module's sizes were found that meet all conditions: {'; '.join(_demands(asked))}",
+            hint=_other_sizes(asked),
         )
     reaches: list[Reach] = []
     for cell in asked.cells:
