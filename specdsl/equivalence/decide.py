@@ -10,15 +10,15 @@ from specdsl.equivalence.bounds import Bounds
 from specdsl.equivalence.cells import Question, question
 from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.consistency import refuse_contradictions
-from specdsl.equivalence.differences import differences, penalties
+from specdsl.equivalence.differences import differences, drops_out, penalties
 from specdsl.equivalence.evidence import certificate, conditions, reason
-from specdsl.equivalence.exact.shapes import reads_rank
+from specdsl.equivalence.exact.shapes import read_sizes, reads_rank
 from specdsl.equivalence.pointwise import pointwise
 from specdsl.equivalence.reach import Reach, reach
 from specdsl.equivalence.set_witness import set_witness
 from specdsl.equivalence.size_texts import sizes_text
 from specdsl.equivalence.start import start
-from specdsl.equivalence.subject import subjects, with_same_values
+from specdsl.equivalence.subject import Subject, subjects, with_same_values
 from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict, Witness
 from specdsl.errors import SpecSettingError
 from specdsl.printing.text import spec_line
@@ -142,6 +142,9 @@ def _defaults(asked: Question) -> list[str]:
     said = [] if asked.conditions else ["W generic of full rank, with distinct singular values that are not zero"]
     if any(subject.spec.facts.noise for subject in (asked.a, asked.b)):
         said.append("noise is at its mean, as in evaluation")
+    if any(map(drops_out, (asked.a, asked.b))):
+        said.append("dropout is off, as in evaluation")
+    said += list(dict.fromkeys(text for subject in (asked.a, asked.b) for text in _default_numbers(subject)))
     for cell in asked.cells:
         where, *others = dict.fromkeys(sizes_text(asked.a, asked.b, sizes) for sizes in cell.samples)
         is_stated = {"n", "m"} <= asked.conditions.sizes.keys()
@@ -149,6 +152,13 @@ def _defaults(asked: Question) -> list[str]:
             more = " and other ranks" if is_stated else " and larger sizes" if others else ""
             said.append(f"{' '.join(cell.name)}, for {where}{more}")
     return said
+
+
+def _default_numbers(subject: Subject) -> Iterator[str]:
+    """`alpha = r`, where the spec reads alpha and does not set it."""
+    for name, parameter in subject.ir.hyper.items():
+        if parameter.is_default and name != "r" and name in read_sizes(subject.ir):
+            yield f"{name} = {parameter.value}"
 
 
 def _dimension(asked: Question, reaches: Sequence[Reach]) -> Dimension:

@@ -51,6 +51,11 @@ def _same_forms(a: Subject, b: Subject, reach: Reach) -> bool:
     return sorted(form.token for form in sums[0].values()) == sorted(form.token for form in theirs.values())
 
 
+def drops_out(subject: Subject) -> bool:
+    """Whether a spec has dropout."""
+    return any(True for _ in _dropout(subject))
+
+
 def differences(a: Subject, b: Subject) -> tuple[str, ...]:
     """What else differs, one line each."""
     found: list[str] = []
@@ -69,7 +74,7 @@ def _orthonormal(subject: Subject) -> Iterator[str]:
 
 
 def _dropout(subject: Subject) -> Iterator[str]:
-    for node in topological(subject.values.values()):
+    for node in topological(subject.ir.targets.values()):
         if isinstance(node, Apply) and node.operator == "dropout":
             yield expression_text(node)
 

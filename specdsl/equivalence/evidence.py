@@ -40,7 +40,7 @@ def conditions(reaches: Sequence[Reach]) -> list[str]:
 def _conditions(reach: Reach) -> list[str]:
     images = (reach.a_reduced, reach.b_reduced) if _is_used(reach) else ()
     steps = [step for image in images if image is not None for step in image.steps]
-    return list(dict.fromkeys(step.condition for step in steps if step.condition))
+    return list(dict.fromkeys([*reach.draws, *(step.condition for step in steps if step.condition)]))
 
 
 def _for_all_shapes(found: Mapping[str, list[str]]) -> list[str] | None:

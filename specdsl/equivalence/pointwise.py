@@ -151,7 +151,8 @@ def pointwise(
         assert renaming is not None
         return Result(
             "=", "proved", (renaming.text(), "both are the same sum of tensor networks, for all sizes"),
-            assumptions=assumptions, reason="the index normal forms are equal",
+            assumptions=tuple(dict.fromkeys([*assumptions, *(text for one in reaches for text in one.draws)])),
+            reason="the index normal forms are equal",
         )  # fmt: skip
     ways = couplings(a, b, reaches) if reaches else []
     witness = None

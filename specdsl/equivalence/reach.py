@@ -75,6 +75,11 @@ class Reach:
         return "x" if self.a_not_in_b is not None and self.b_not_in_a is not None else "?"
 
     @property
+    def draws(self) -> tuple[str, ...]:
+        """Which random draws of b are taken as draws of a, where names do not say it."""
+        return tuple(f"as draws, {one}" for one in self.b.paired) if self.b is not None else ()
+
+    @property
     def closure(self) -> str:
         relation = self.relation
         if relation == "=":
@@ -158,7 +163,7 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
     world = cell.world()
     try:
         result.a, first = images(a, b, cell, world)
-        pairings = [replace(first, forms=forms) for forms in frozen_renamings(result.a.forms, first.forms)]
+        pairings = list(frozen_renamings(result.a, first))
         result.b = first
         for image in pairings:
             result.pointwise = equal_up_to_names(result.a, image)
@@ -171,8 +176,7 @@ def reach(a: Subject, b: Subject, cell: Cell, *, only_pointwise: bool = False) -
             result.equal = result.pointwise
             result.a_reduced = result.b_reduced = _reduced(result.a, cell)
         else:
-            starts = [replace(image, forms=forms) for image in pairings
-                      for forms in frozen_renamings(result.a.forms, image.forms, "start")]  # fmt: skip
+            starts = [one for image in pairings for one in frozen_renamings(result.a, image, "start")]
             _compare_pairings(result, a, b, starts)
     except NoForm as problem:
         result.problem = str(problem)

@@ -117,6 +117,16 @@ def pairing(verdict: Verdict, a: Subject, b: Subject) -> dict[str, tuple[str, bo
     return found
 
 
+def paired_draws(verdict: Verdict) -> dict[str, tuple[str, bool]]:
+    """The frozen draws of b that are draws of a by another name, or transposed."""
+    found = {}
+    for text in {*verdict.pointwise.assumptions, *verdict.set.assumptions}:
+        match = re.fullmatch(r"as draws, (\w+) of b is (\w+)(\.T)? of a.*", text)
+        if match:
+            found[match[1]] = (match[2], match[3] is not None)
+    return found
+
+
 def faults(a: str, b: str, verdict: Verdict) -> Iterator[str]:
     """What a verdict says and float64 does not."""
     one, other = both(a, b)
@@ -124,9 +134,11 @@ def faults(a: str, b: str, verdict: Verdict) -> Iterator[str]:
         relation = verdict.set.by_shape.get(cell.name, verdict.set.relation)
         sizes = cell.samples[0]
         left, right = Module(one, sizes), Module(other, sizes)
+        drawn = paired_draws(verdict)
         for name, factor in other.ir.factors.items():
-            if factor.kind == "frozen" and name in left.values.known and factor.kind == "frozen":
-                known = left.values.known[name]
+            owner, flipped = drawn.get(name, (name, False))
+            if factor.kind == "frozen" and owner in left.values.known:
+                known = np.transpose(left.values.known[owner]) if flipped else left.values.known[owner]
                 if np.shape(known) == np.shape(right.values.known[name]):
                     right.values.known[name] = right.starting.factors[name] = known
         if verdict.pointwise.relation == "=" and verdict.pointwise.status == "proved":

@@ -106,16 +106,16 @@ def _renamed_atom(atom: Atom, renaming: Renaming, spaces: Mapping[str, Space]) -
     )
 
 
-def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form], kind: str = "frozen") -> Iterator[dict[str, Form]]:
-    """The forms of b with its frozen random factors named as those of a, in every way that fits.
+def frozen_renamings(a: Image, b: Image, kind: str = "frozen") -> Iterator[Image]:
+    """The image of b with its frozen random factors named as those of a, in every way that fits.
 
     Frozen draws of equal shape and law are taken as equal draws, as `same A0` says.
 
     Args:
         kind: `start` for the random starts that `init(A)` reads.
     """
-    theirs, ours = _drawn(b, kind), _drawn(a, kind)
-    yield dict(b)
+    theirs, ours = _drawn(b.forms, kind), _drawn(a.forms, kind)
+    yield b
     if not theirs or not ours or len(theirs) > 4 or len(ours) > 6:
         return
     names = sorted(theirs)
@@ -133,7 +133,11 @@ def frozen_renamings(a: Mapping[str, Form], b: Mapping[str, Form], kind: str = "
                 keys[name] = dataclasses.replace(theirs[name], name=f"{name} of b"), False
         is_new = any(theirs[name] != key or flipped for name, (key, flipped) in keys.items())
         if sum(one is not None for one in chosen) == most and is_new:
-            yield {target: _with_keys(form, keys, kind) for target, form in b.items()}
+            said = [f"{name} of b is {owner}{'.T' if flipped else ''} of a" for name, (owner, flipped) in
+                    ((name, one) for name, one in zip(names, chosen, strict=True) if one is not None)
+                    if flipped or owner != name]  # fmt: skip
+            forms = {target: _with_keys(form, keys, kind) for target, form in b.forms.items()}
+            yield dataclasses.replace(b, forms=forms, paired=(*b.paired, *said))
 
 
 def _same_law(one: Key, other: Key, flipped: bool) -> bool:
