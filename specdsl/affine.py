@@ -82,7 +82,7 @@ def at_rest(ir: SpecIR, targets: Mapping[str, Node]) -> dict[str, Node]:
 
 def _without_zeros(node: Apply) -> Node:
     """A product with a noise whose mean is zero is zero, and a sum goes without it."""
-    if node.operator in ("times", "scale") and any(map(_is_zero, node.arguments)):
+    if node.operator in ("times", "scale", "matmul", "negative", "dropout") and any(map(_is_zero, node.arguments)):
         return _zero(node.shape)
     if node.operator == "add":
         kept = [term for term in node.arguments if not _is_zero(term)]
@@ -113,7 +113,7 @@ def affine(node: Node) -> Affine:
     if node == Y:
         return Affine(W, B, width)
     if not (reads(node) & {"x", "y"}):
-        return Affine(_zero((X.shape[1], width)), node, width)
+        return Affine(_zero((X.shape[1], width)), _of_all_tokens(node), width)
     if isinstance(node, Choice):
         raise NotAffine(f"`{expression_text(node)}` chooses between outputs")
     if isinstance(node, Fold) and node.kind == "sum":
@@ -126,6 +126,13 @@ def affine(node: Node) -> Affine:
     return rule(node)
 
 
+def _of_all_tokens(term: Node) -> Node:
+    """A term without the input, if it is one row for all tokens."""
+    if term.ndim > 1:
+        raise NotAffine(f"`{expression_text(term)}` differs from token to token")
+    return term
+
+
 def _add(node: Apply) -> Affine:
     width = node.shape[-1]
     matrix: Node | None = None
@@ -133,7 +140,7 @@ def _add(node: Apply) -> Affine:
     first = True
     for term in node.arguments:
         if not (reads(term) & {"x", "y"}):
-            offset = term if offset is None else total(offset, term)
+            offset = _of_all_tokens(term) if offset is None else total(offset, _of_all_tokens(term))
             continue
         part = affine(term)
         piece = part.matrix if part.matrix is not None else _eye(width)

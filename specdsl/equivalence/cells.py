@@ -20,7 +20,7 @@ from specdsl.equivalence.forms.index import Order
 from specdsl.equivalence.relations import WHOLE, Relation, are_possible, is_whole
 from specdsl.equivalence.subject import Subject
 from specdsl.ir import Condition, Scalar, topological
-from specdsl.sizes import Number, Opaque, Size, Symbol, UnknownSize
+from specdsl.sizes import Number, Opaque, Size, Symbol, UnknownSize, near_root
 
 CELLS = ("n<m", "n=m", "n>m")
 N, M, R = Size.symbol("n"), Size.symbol("m"), Size.symbol("r")
@@ -28,9 +28,9 @@ _SAMPLES = 6
 _PER_TOTAL = 2
 _SMALL = 8
 _LARGEST = 60
-_HIGHEST = 128
 _RANKS = (5, 8)
 _WIDE = 8
+_TRIED = 60
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,9 @@ def question(a: Subject, b: Subject, conditions: Conditions) -> Question:
     texts = [str(condition) for subject in (a, b) for condition in subject.ir.conditions]
     for sign in ("<", "<="):
         for size in dict.fromkeys((R, *_bounds(a), *_bounds(b))):
-            known = all({Relation(size, sign, N), Relation(size, sign, cell.given.get("m", M))} <= set(cell.facts)
-                        for cell in cells)  # fmt: skip
+            known = bool(cells) and all(
+                {_put(Relation(size, sign, large), cell.given) for large in (N, M)} <= set(cell.facts) for cell in cells
+            )
             if known and size.constant is None and f"{size} < min(n, m)" not in texts:
                 texts.append(f"{size} {sign} min(n, m)")
     return Question(a, b, conditions, cells, tuple(dict.fromkeys([*conditions.texts, *texts])))
@@ -208,7 +209,8 @@ def _cell(name: str, a: Subject, b: Subject, conditions: Conditions) -> Cell | N
                      for subject in (a, b) for one in subject.ir.conditions if one.kind == "whole"]  # fmt: skip
             return Cell(name, tuple(samples), given, tuple(_put(fact, given) for fact in facts),
                         tuple(dict.fromkeys(whole)), next(rooms, None),
-                        tuple(_other_ranks(name, a, b, conditions, is_roomy, least, samples[0])))  # fmt: skip
+                        (*_other_ranks(name, a, b, conditions, is_roomy, least, samples[0]),
+                         *_prime_sizes(name, a, b, conditions, is_roomy, least_rank)))  # fmt: skip
     return None
 
 
@@ -236,6 +238,17 @@ def _other_ranks(
                 ranks.setdefault(rank, {**found, "tokens": max(found["n"], found["tokens"])})
                 break
     yield from ranks.values()
+
+
+def _prime_sizes(
+    name: str, a: Subject, b: Subject, conditions: Conditions, is_roomy: bool, least_rank: int
+) -> Iterator[Mapping[str, Number]]:
+    """Sizes that have no divisor, where a spec asks for the one nearest the root."""
+    read = [size for subject in (a, b) for size in subject.factor_sizes]
+    if any("near_root" in str(size) for size in read):
+        found = itertools.islice(_samples(name, a, b, conditions, is_roomy, 5, least_rank), _TRIED)
+        yield from itertools.islice((sizes for sizes in found if near_root(int(sizes["n"])) == 1 == near_root(
+            int(sizes["m"]))), 1)  # fmt: skip
 
 
 def _bounds(subject: Subject) -> list[Size]:
@@ -315,13 +328,17 @@ def _samples(
     if any(has_open_rank(subject.ir) for subject in (a, b)):
         hyper = {name: size for name, size in hyper.items() if name != "r"}  # a set rank is in its own spec's sizes
     step, rank_step = _granularity(a, b, {"n", "m"}), _granularity(a, b, {"r"})
-    ranks = [-(-rank // rank_step) * rank_step for rank in (least_rank, least_rank + rank_step)]
+    lowest = max([least_rank, *_floors(conditions, "r")])
+    ranks = [-(-rank // rank_step) * rank_step for rank in (lowest, lowest + rank_step)]
     bounds = [size.constant for subject in (a, b) for size in _inner(subject) if is_roomy and size.constant is not None]
     if any(bound > _LARGEST * step / 2 for bound in bounds):
         return
-    for total in range(2, _LARGEST + 2 * _floor(a, b)):
+    floor = -(-_floor(a, b, conditions) // step) * step
+    starts = (floor,) if floor > _LARGEST / 2 else dict.fromkeys((0, floor))
+    for start, total in itertools.product(starts, range(2, _LARGEST)):
         taken = 0
-        for (n, m), rank in itertools.product(_pairs(total, name, step), ranks):
+        for (more_n, more_m), rank in itertools.product(_pairs(total, name, step), ranks):
+            n, m = start + more_n, start + more_m
             if min(n, m) < least or taken == _PER_TOTAL:
                 continue
             sizes: dict[str, Number] = {"n": n, "m": m, "tokens": max(5, rank + 3), "r": rank, "layer": 0, "layers": 1}
@@ -335,13 +352,24 @@ def _samples(
                 yield sizes
 
 
-def _floor(a: Subject, b: Subject) -> int:
-    """The largest number that a size has to reach; 0 where it is too large to look for."""
+def _floor(a: Subject, b: Subject, conditions: Conditions) -> int:
+    """The largest number that n or m has to reach."""
     demanded = (
         relation.left.constant for subject in (a, b) for relation in _demanded(subject) if relation.sign == "<="
     )
     numbers = [math.ceil(number) for number in demanded if number is not None]
-    return max((number for number in numbers if number <= _HIGHEST), default=0)
+    return max([0, *numbers, *_floors(conditions, "n"), *_floors(conditions, "m")])
+
+
+def _floors(conditions: Conditions, name: str) -> Iterator[int]:
+    """The numbers that the user says a size has to reach."""
+    turned = {"<": ">", "<=": ">="}
+    for relation in conditions.relations:
+        left, sign, right = relation.left, relation.sign, relation.right
+        if sign in turned:
+            left, sign, right = right, turned[sign], left
+        if left.as_symbol == name and sign in turned.values() and right.constant is not None:
+            yield math.floor(right.constant) + 1 if sign == ">" else math.ceil(right.constant)
 
 
 def _tight(

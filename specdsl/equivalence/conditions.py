@@ -87,6 +87,11 @@ class Conditions:
         Raises:
             SpecSettingError: a text is not understood, a size is impossible, or no sizes satisfy all of it.
         """
+        if not isinstance(shape or {}, Mapping):
+            raise SpecSettingError(
+                f"a shape gives a number for each size, not {shape!r}", hint='`shape={"n": 6, "m": 5}`'
+            )
+        assume, where = ([one] if isinstance(one, str) else one for one in (assume, where))
         said = [*(("assume", text) for text in assume), *(("where", text) for text in where)]
         found = [part for option, text in said for part in _parts(option, text)]
         parts = [part for _, several in found for part in several]

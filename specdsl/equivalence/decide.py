@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from specdsl.equivalence.bounds import Bounds
 from specdsl.equivalence.cells import Question, question
@@ -19,10 +21,22 @@ from specdsl.equivalence.set_witness import set_witness
 from specdsl.equivalence.size_texts import sizes_text
 from specdsl.equivalence.start import start
 from specdsl.equivalence.subject import Subject, subjects, with_same_values
-from specdsl.equivalence.verdict import Dimension, Result, Sense, SetResult, StartResult, Status, Verdict, Witness
-from specdsl.errors import SpecSettingError
+from specdsl.equivalence.verdict import (
+    Dimension,
+    Result,
+    Sense,
+    SetResult,
+    StartResult,
+    Status,
+    Verdict,
+    Witness,
+    refuse_unknown_sense,
+)
+from specdsl.errors import SpecSettingError, did_you_mean
 from specdsl.printing.text import spec_line
 from specdsl.spec import Spec, parse
+
+AnyResult = TypeVar("AnyResult", SetResult, StartResult)
 
 
 def equivalent(
@@ -40,10 +54,11 @@ def equivalent(
 
     Args:
         a, b: specs, their texts, files or library names.
-        assume: what holds beside the defaults, `"W full row rank"`, `"n = m"`.
+        assume: what may be taken for granted, `"W full row rank"`, `"n = m"`. With it, `where` or `shape` nothing else
+            is said of W; without, W is generic.
         where: relations of sizes, `"r < n"`.
         shape: fixed sizes.
-        sense: the only sense that is wanted; the others may stay unknown.
+        sense: the only sense that is wanted, of `pointwise`, `set` and `start`; the others may stay unknown.
         budget: seconds, after which what is not decided stays unknown.
         with_evidence: whether certificates and witnesses of reachable sets are written out; without them nothing more
             is decided of sets that are unknown in one relation of n and m.
@@ -57,8 +72,12 @@ def equivalent(
     '='
     """
     began = time.perf_counter()
+    refuse_unknown_sense(sense)
     one, other = (spec if isinstance(spec, Spec) else parse(spec) for spec in (a, b))
-    asked = question(*with_same_values(*subjects(one, other)), Conditions.of(assume, where, shape))
+    pair = with_same_values(*subjects(one, other))
+    said = Conditions.of(assume, where, shape)
+    _refuse_unknown_sizes(pair, shape or {})
+    asked = question(*pair, said)
     if not asked.cells:
         raise SpecSettingError(
             f"no module's sizes were found that meet all conditions: {'; '.join(_demands(asked))}",
@@ -99,6 +118,10 @@ def equivalent(
     )  # fmt: skip
     if is_cut and found_pointwise.relation == "=":
         found_pointwise = Result("?", "unknown", assumptions=assumed, reason=late)
+    if found_pointwise.relation == "=" and found_set.relation == "?" and wanted:
+        found_set = _as_functions(found_set, found_pointwise)
+    if asked.conditions:
+        found_set, found_start = _at_generic_points(found_set), _at_generic_points(found_start)
     refuse_contradictions(asked.a, asked.b, found_pointwise, found_set, found_start, reaches)
     return Verdict(
         str(a) if not isinstance(a, Spec) else a.label, str(b) if not isinstance(b, Spec) else b.label,
@@ -108,6 +131,16 @@ def equivalent(
         penalties(asked.a, asked.b, reaches), differences(asked.a, asked.b), assumed,
         time.perf_counter() - began,
     )  # fmt: skip
+
+
+def _refuse_unknown_sizes(pair: tuple[Subject, Subject], shape: Mapping[str, int]) -> None:
+    known = {"n", "m", "r", "tokens"}.union(*(read_sizes(subject.ir) for subject in pair))
+    for name in shape:
+        if name not in known:
+            raise SpecSettingError(
+                f"no size `{name}` is read by either spec",
+                hint=did_you_mean(name, known) or f"sizes are {', '.join(sorted(known))}",
+            )
 
 
 def _demands(asked: Question) -> Iterator[str]:
@@ -126,6 +159,24 @@ def _other_sizes(asked: Question) -> str:
     return "`specdsl explain` says of each spec where its conditions come from"
 
 
+_GENERIC = "W generic of full rank, with distinct singular values that are not zero"
+
+
+def _as_functions(sets: SetResult, functions: Result) -> SetResult:
+    """Equal functions of the same factors have equal sets, known as well as that is."""
+    return replace(sets, relation="=", closure="=", translate=False, status=functions.status, by_shape={},
+                   certificate=functions.certificate, reason="the same function of the same factors")  # fmt: skip
+
+
+def _at_generic_points(found: AnyResult) -> AnyResult:
+    """What is told apart, or compared as kernels, at random points holds for W that are as random."""
+    if found.relation in ("=", "?") and not isinstance(found, StartResult):
+        return found
+    if found.relation == "?" or any("generic" in text for text in found.assumptions):
+        return found
+    return replace(found, assumptions=(*found.assumptions, _GENERIC))
+
+
 def _said(asked: Question) -> Iterator[str]:
     """What the user and the specs say of sizes; of a rank that nothing reads nothing."""
     for text in asked.texts:
@@ -139,7 +190,7 @@ def _read_rank(asked: Question) -> bool:
 
 
 def _defaults(asked: Question) -> list[str]:
-    said = [] if asked.conditions else ["W generic of full rank, with distinct singular values that are not zero"]
+    said = [] if asked.conditions else [_GENERIC]
     if any(subject.spec.facts.noise for subject in (asked.a, asked.b)):
         said.append("noise is at its mean, as in evaluation")
     if any(map(drops_out, (asked.a, asked.b))):
@@ -190,10 +241,16 @@ def _set(
     lines = certificate(reaches) if with_evidence else ()
     return SetResult(
         relation, status, lines, witnesses[0] if witnesses else None,
-        tuple(dict.fromkeys([*assumed, *conditions(reaches)])), reason(asked, reaches, relation),
+        tuple(dict.fromkeys([*assumed, *conditions(reaches)])), _why(asked, reaches, relation),
         closure=closure, translate=translate, by_shape={} if len(set(relations.values())) == 1 else relations,
         other_witness=witnesses[1] if len(witnesses) > 1 else None,
     )  # fmt: skip
+
+
+def _why(asked: Question, reaches: Sequence[Reach], relation: str) -> str:
+    """The reason, with the cell where the others were not looked at."""
+    said = reason(asked, reaches, relation)
+    return said if len(reaches) == len(asked.cells) else f"where {' '.join(reaches[-1].cell.name)}: {said}"
 
 
 def _witnesses(asked: Question, reaches: Sequence[Reach], relation: str) -> list[Witness | None]:

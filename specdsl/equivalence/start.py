@@ -110,7 +110,8 @@ def _start(a: Subject, b: Subject, reaches: Sequence[Reach], assumptions: tuple[
     status: Status = "refuted" if kind == "different" else "supported"
     return StartResult(
         {"same": "=", "proportional": "~", "contained": "<" if direction == "a in b" else ">"}.get(kind, "x"),
-        status, assumptions=assumptions, reason=_REASONS[kind] + moving, identity_a=identity_a, identity_b=identity_b,
+        status, assumptions=assumptions, reason=_REASONS[kind] + moving + (_CHANCE if status == "supported" else ""),
+        identity_a=identity_a, identity_b=identity_b,
         kernel=kind, ratio=ratio, direction=direction,
     )  # fmt: skip
 
@@ -126,6 +127,7 @@ def _takes_magnitudes(subject: Subject) -> bool:
     return any(isinstance(node, Apply) and node.operator == "abs" for node in topological(subject.ir.roots()))
 
 
+_CHANCE = "; for entries of degree d the answer is wrong with probability at most d / 2^31 at each shape"
 _REASONS = {
     "same": "J D J.T is the same matrix at random starts over a finite field",
     "proportional": "J D J.T of a is that of b times the ratio, at random starts over a finite field",
@@ -253,9 +255,17 @@ def _scaled(subject: Subject, point: Point, place: int) -> tuple[np.ndarray, lis
     rates = {name: factor.lr for name, factor in subject.ir.factors.items()}
     numbers = []
     for name, _ in found.columns:
-        rate = Fraction(str(rates[name])) if rates[name] is not None else Fraction(1)
+        rate = _exact_rate(rates[name])
         numbers.append(rate.numerator * pow(rate.denominator, -1, PRIME) % PRIME)
     return found.matrix % PRIME, numbers
+
+
+def _exact_rate(rate: float | None) -> Fraction:
+    """The number that a learning rate was written as: 1/9 for 0.111..."""
+    if rate is None:
+        return Fraction(1)
+    simple = Fraction(rate).limit_denominator(10_000)
+    return simple if float(simple) == rate else Fraction(str(rate))
 
 
 def _kernel(matrix: np.ndarray, rates: Sequence[int]) -> np.ndarray:

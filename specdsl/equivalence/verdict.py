@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from specdsl.errors import SpecSettingError
+
 Status = Literal["proved", "refuted", "supported", "unknown"]
 """How a relation is known.
 
@@ -16,6 +18,12 @@ an error probability. `unknown`: neither; the reason says why.
 
 Sense = Literal["pointwise", "set", "start"]
 SENSES: tuple[Sense, ...] = ("pointwise", "set", "start")
+
+
+def refuse_unknown_sense(sense: object) -> None:
+    """Raise for a sense that there is not; None stands for all."""
+    if sense is not None and sense not in SENSES:
+        raise SpecSettingError(f"there is no sense `{sense}`", hint=f"senses are {', '.join(SENSES)}")
 
 
 @dataclass(frozen=True)
@@ -193,12 +201,20 @@ class Verdict:
     assumptions: tuple[str, ...]
     seconds: float
 
+    def __bool__(self) -> bool:
+        raise SpecSettingError(
+            "a verdict is not true or false: it has three senses",
+            hint="ask `verdict.is_equal('set')`, or `verdict.set`",
+        )
+
     def result(self, sense: Sense) -> Result:
+        refuse_unknown_sense(sense)
         found: Result = {"pointwise": self.pointwise, "set": self.set, "start": self.start}[sense]
         return found
 
     def is_equal(self, sense: Sense = "set") -> bool | None:
         """Whether the specs are equal in a sense; None where it is unknown."""
+        refuse_unknown_sense(sense)
         if sense == "start":
             return is_same_start(self.start.kernel, self.start.same_value)
         relation = self.result(sense).relation

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from specdsl.equivalence.cells import question
@@ -7,6 +9,7 @@ from specdsl.equivalence.conditions import Conditions
 from specdsl.equivalence.decide import equivalent
 from specdsl.equivalence.exact.shapes import reads_rank
 from specdsl.equivalence.size_texts import rank_hint, sizes_text
+from specdsl.errors import SpecSettingError
 from tests.equivalence.consistency import both
 
 SIZES = {"n": 3, "m": 4, "r": 2, "tokens": 5}
@@ -60,3 +63,39 @@ def test_assumptions_are_one_thing_each() -> None:
         "n = m, for n = 3, m = 3 and larger sizes",
         "n > m, for n = 4, m = 3 and larger sizes",
     )
+
+
+def test_a_rank_below_n_and_m_is_said_where_sizes_are_fixed() -> None:
+    found = equivalent("W + A@B", "W + X | X : n x m ~ zeros", shape={"n": 4, "m": 4}).set
+    assert found.relation == "<"
+    assert "r < min(n, m)" in found.assumptions
+    assert equivalent("W + A@B", "W + X | X : n x m ~ zeros", shape={"n": 4, "m": 4, "r": 4}).set.relation == "="
+
+
+@pytest.mark.parametrize(("where", "relation"), [("r > 3", "="), ("r >= 4, n >= 20", "="), ("n >= 768", "=")])
+def test_sizes_are_looked_for_where_the_user_says(where: str, relation: str) -> None:
+    assert equivalent("W + A@B", "W + A@G@B", where=[where], sense="set").set.relation == relation
+
+
+def test_what_rests_on_a_generic_weight_says_so() -> None:
+    found = equivalent("W@diag(t)", "diag(s)@W@diag(t)", where=["n >= 2"]).set
+    assert found.relation == "<"
+    assert any(text.startswith("W generic") for text in found.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sense": "sett"}, "there is no sense `sett`"),
+        ({"shape": {"q": 3}}, "no size `q` is read by either spec"),
+        ({"shape": "n=3"}, "a shape gives a number for each size"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecSettingError, match=message):
+        equivalent("W + A@B", "W + A@G@B", **settings)
+
+
+def test_a_verdict_has_no_truth_of_its_own() -> None:
+    with pytest.raises(SpecSettingError, match="three senses"):
+        bool(equivalent("W + A@B", "W + A@B"))

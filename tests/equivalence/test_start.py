@@ -46,3 +46,13 @@ def test_a_ratio_that_depends_on_the_weight_is_no_number() -> None:
 def test_a_rank_that_one_spec_sets_may_be_that_of_the_other() -> None:
     assert equivalent("W + A@B", "W + A@B | r = 2", sense="start").start.kernel == "?"
     assert equivalent("W + A@B", "W + A@B | r = 2", where=["r = 2"], sense="start").start.kernel == "same"
+
+
+@pytest.mark.parametrize(("rate", "kernel", "ratio"), [("1/9", "same", "1"), ("1/3", "proportional", "3")])
+def test_a_rate_is_the_fraction_that_was_written(rate: str, kernel: str, ratio: str) -> None:
+    found = equivalent(f"W + 3*A@B | B : r x m ~ zeros, lr = {rate}", "W + A@B").start
+    assert (found.kernel, found.ratio) == (kernel, ratio)
+
+
+def test_what_is_supported_states_its_chance() -> None:
+    assert "d / 2^31" in equivalent("W + A@B", "W + A@B").start.reason
