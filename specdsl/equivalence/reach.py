@@ -77,7 +77,10 @@ class Reach:
     @property
     def draws(self) -> tuple[str, ...]:
         """Which random draws of b are taken as draws of a, where names do not say it."""
-        return tuple(f"as draws, {one}" for one in self.b.paired) if self.b is not None else ()
+        paired = () if self.b is None else self.b.paired
+        return tuple(
+            f"as draws, {name} of b is {owner}{'.T' if flipped else ''} of a" for name, owner, flipped in paired
+        )
 
     @property
     def closure(self) -> str:

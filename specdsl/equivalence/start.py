@@ -171,19 +171,26 @@ def _best(a: Subject, b: Subject, reach: Reach, seed: int = 0) -> tuple[str, str
 
 
 def pairings(a: Subject, b: Subject, reach: Reach) -> Iterator[Coupling]:
-    """Ways to take random starts of b as draws of a: of equal law and shape, as many as can be."""
+    """Ways to take random starts of b as draws of a: of equal law and shape, as many as can be.
+
+    The first is the one under which the specs are the same function, where they are.
+    """
+    known = {} if reach.pointwise is None else dict(reach.pointwise.names)
+    known |= {} if reach.b is None else {name: (owner, flipped) for name, owner, flipped in reach.b.paired}
     ours, theirs = _draws(a, reach), _draws(b, reach)
     options: list[list[Rename | None]] = []
     names = sorted(theirs)
     for name in names:
         law, axes = theirs[name]
         fits: list[Rename | None] = []
-        for owner in sorted(ours, key=name.__ne__):
+        first, is_flipped = known.get(name, (name, False))
+        for owner in sorted(ours, key=first.__ne__):
             their_law, their_axes = ours[owner]
             if law == their_law and axes == their_axes:
                 fits.append(Rename(owner, False))
             if law == their_law and len(axes) == 2 and axes[::-1] == their_axes:
                 fits.append(Rename(owner, True))
+        fits.sort(key=Rename(first, is_flipped).__ne__)
         options.append([*fits, None])
     seen = 0
     for chosen in itertools.product(*options):

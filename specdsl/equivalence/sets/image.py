@@ -121,14 +121,15 @@ class Image:
         forms: the compared values over `factors`.
         factors: what each trained factor in them runs over.
         steps: how it came from the spec's own factors.
-        paired: which of its random draws are taken as draws of another name in the spec that it is compared with.
+        paired: its random draws that are taken as draws of another name, or transposed, in the spec that it is compared
+            with: `(own name, other's name, is transposed)`.
     """
 
     forms: Mapping[str, Form]
     factors: Mapping[str, Space]
     world: World
     steps: tuple[Step, ...] = field(default=())
-    paired: tuple[str, ...] = field(default=())
+    paired: tuple[tuple[str, str, bool], ...] = field(default=())
 
     @staticmethod
     def of(forms: Mapping[str, Form], world: World) -> Image:

@@ -133,9 +133,8 @@ def frozen_renamings(a: Image, b: Image, kind: str = "frozen") -> Iterator[Image
                 keys[name] = dataclasses.replace(theirs[name], name=f"{name} of b"), False
         is_new = any(theirs[name] != key or flipped for name, (key, flipped) in keys.items())
         if sum(one is not None for one in chosen) == most and is_new:
-            said = [f"{name} of b is {owner}{'.T' if flipped else ''} of a" for name, (owner, flipped) in
-                    ((name, one) for name, one in zip(names, chosen, strict=True) if one is not None)
-                    if flipped or owner != name]  # fmt: skip
+            said = [(name, *one) for name, one in zip(names, chosen, strict=True)
+                    if one is not None and one != (name, False)]  # fmt: skip
             forms = {target: _with_keys(form, keys, kind) for target, form in b.forms.items()}
             yield dataclasses.replace(b, forms=forms, paired=(*b.paired, *said))
 
