@@ -34,7 +34,9 @@ def substitution(a: Image, b: Image, reduced: tuple[Image, Image], found: Mappin
         if forms is None or any(name not in forms for name in b.factors):
             return None
         chosen = {name: forms[name] for name in b.factors}
-        if any("x" in form.reads for form in chosen.values()) or not _gives_back(a, b, chosen):
+        if any("x" in form.reads or not form.trained <= a.factors.keys() for form in chosen.values()):
+            return None  # a factor that a rule took away has no formula
+        if not _gives_back(a, b, chosen):
             return None
     except NoForm:
         return None
