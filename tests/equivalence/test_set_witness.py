@@ -13,17 +13,18 @@ import pytest
 from specdsl.equivalence.decide import equivalent
 from specdsl.equivalence.exact.replay import numbers, replay
 from specdsl.equivalence.verdict import SetResult, Witness
+from tests.equivalence.compiled import compiled
 from tests.equivalence.consistency import both
 
-ROWS = [
-    (row["a"], row["b"], row["assume"])
-    for row in csv.DictReader(
+TABLE = list(
+    csv.DictReader(
         Path(__file__).with_name("pairs.tsv").read_text(encoding="utf-8").splitlines(),
         delimiter="\t",
         quoting=csv.QUOTE_NONE,
     )
-    if row["set"] in "<>x"
-]
+)
+ROWS = [(row["a"], row["b"], row["assume"]) for row in TABLE if row["set"] in "<>x"]
+UNEQUAL = [(row["a"], row["b"], row["assume"]) for row in TABLE if row["pointwise"] == "!="]
 SVD = "U, S, V = svd(W)"
 MORE = [
     ("W + A@B", "W@diag(t)", ""),
@@ -54,6 +55,32 @@ def test_sets_that_differ_have_a_witness_that_replays(a: str, b: str, assume: st
     for witness in witnesses(result):
         assert bool(witness.value_a) + bool(witness.value_b) <= 1
         assert replay(witness, *both(a, b)).agrees
+
+
+@EVERY
+def test_a_compiled_module_reaches_the_value(a: str, b: str, assume: str) -> None:
+    one, other = both(a, b)
+    for witness in witnesses(found(a, b, assume)):
+        for subject, factors, values in (
+            (one, witness.factors_a, witness.value_a), (other, witness.factors_b, witness.value_b),
+        ):  # fmt: skip
+            for name, value in compiled(subject, witness, factors).items() if values else ():
+                np.testing.assert_allclose(value, numbers(values[name]), atol=1e-9)
+
+
+@pytest.mark.parametrize(("a", "b", "assume"), UNEQUAL)
+def test_the_witness_of_different_functions_replays_in_both(a: str, b: str, assume: str) -> None:
+    """Pointwise, where both values stand."""
+    verdict = equivalent(a, b, assume=[assume] if assume else [], sense="pointwise").pointwise
+    assert verdict.witness is not None
+    pair = both(a, b)
+    again = replay(verdict.witness, *pair)
+    assert again.agrees
+    assert again.differs
+    sides = zip(pair, (verdict.witness.factors_a, verdict.witness.factors_b), (again.a, again.b), strict=True)
+    for subject, factors, values in sides:
+        for name, value in compiled(subject, verdict.witness, factors).items():
+            np.testing.assert_allclose(value, values[name], atol=1e-9)
 
 
 @EVERY

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 import specdsl
 from specdsl.equivalence.exact.points import Rename
 from specdsl.equivalence.exact.replay import numbers, replay
-from specdsl.equivalence.exact.shapes import has_open_rank
 from specdsl.equivalence.exact.witness import smallest_difference
 from specdsl.equivalence.subject import Subject, subjects, with_same_values
 from specdsl.equivalence.verdict import Witness
+from tests.equivalence.compiled import compiled, rank_of
 
 LORA = "W + A@B"
 SVD = "U, S, V = svd(W) | "
@@ -76,33 +74,6 @@ def test_a_compiled_module_shows_the_same_values(name: str) -> None:
     ):
         for key, value in compiled(subject, witness, factors).items():
             assert np.allclose(value, numbers(values[key]), atol=1e-9)
-
-
-def rank_of(subject: Subject, witness: Witness) -> dict[str, int]:
-    return {"r": int(witness.sizes["r"])} if has_open_rank(subject.ir) else {}
-
-
-def compiled(subject: Subject, witness: Witness, factors: Any) -> dict[str, Any]:
-    """The compared values by a module of torch that carries the spec."""
-    W = numbers(witness.site["W"])
-    bias = numbers(witness.site["b"]) if "b" in witness.site else np.zeros(W.shape[1])
-    layer = nn.Linear(*W.shape).double()
-    with torch.no_grad():
-        layer.weight.copy_(torch.from_numpy(W.T))
-        layer.bias.copy_(torch.from_numpy(bias))
-    rank = rank_of(subject, witness)
-    model = nn.Sequential(layer).eval()
-    adapter = specdsl.attach(model, subject.spec, on="re:0", dtype="float64", **rank)
-    with torch.no_grad():
-        for _, name, value in adapter.factors():
-            value.copy_(torch.from_numpy(numbers(factors[name])))
-    model.eval()
-    x = numbers(witness.site["x"]) if "x" in witness.site else np.eye(len(W))
-    with torch.no_grad():
-        output, at_zero = (model(torch.from_numpy(tokens)).numpy() for tokens in (x, np.zeros_like(x)))
-    if subject.level == "tokens":
-        return {"y'": output}
-    return {"W'": output - at_zero} | ({"b'": at_zero[0]} if "b'" in witness.value_a else {})
 
 
 @pytest.mark.parametrize("name", ["scale", "roots", "singular values", "bias", "rotation", "frozen"])
